@@ -1,0 +1,108 @@
+"""Cut a video into windows, and fuse the windows' answers into one curve per track.
+
+All positions here count along the time axis of a Dataset, from 0; they are not
+frame numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+WINDOW_LENGTH = 8
+"""Frames in a window, W of the paper (section 4.2)."""
+
+WINDOW_STEP = 4
+"""Frames between window starts, S of the paper, whose value it does not state: W / 2."""
+
+DEFAULT_STRIDES = (1, 2, 4)
+"""Frame strides of the windows: long baselines carry what neighbouring frames lose."""
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """Which frames each window sees.
+
+    Attributes
+    ----------
+    start : int array (window,)
+        Position of each window's first frame on the time axis.
+    stride : int array (window,)
+        Frames between two steps of the window.
+    frames : int array (window, step)
+        Position of every step on the time axis; -1 where a shot is shorter than
+        the window and the step is padding.
+    """
+
+    start: np.ndarray
+    stride: np.ndarray
+    frames: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+def plan_windows(
+    n_frames: int,
+    *,
+    length: int = WINDOW_LENGTH,
+    step: int = WINDOW_STEP,
+    strides: Sequence[int] = DEFAULT_STRIDES,
+    cuts: Sequence[int] = (),
+) -> WindowPlan:
+    """Place windows over a video, never across a cut.
+
+    Parameters
+    ----------
+    n_frames
+        Length of the video in frames.
+    length
+        Frames in a window (W of the paper).
+    step
+        Window steps between the starts of neighbouring windows (S of the paper);
+        a window of stride d starts every ``step * d`` frames.
+    strides
+        Frame strides. Stride 1 always covers the whole video; a larger stride is
+        used only in shots that hold a whole window of it.
+    cuts
+        Positions of the first frame of each new shot.
+
+    Returns
+    -------
+    WindowPlan
+        Ordered by stride, then by start.
+
+    Notes
+    -----
+    The last window of a shot is shifted back so that it ends with the shot. A shot
+    shorter than a window is padded: its missing steps are -1.
+    """
+    if n_frames < 1:
+        raise ValueError(f"n_frames must be at least 1, got {n_frames}")
+    if not 1 <= step < length:
+        raise ValueError(f"step must lie in 1..{length - 1} so that windows overlap")
+    edges = [0, *sorted({int(c) for c in cuts if 0 < int(c) < n_frames}), n_frames]
+    starts: list[int] = []
+    used: list[int] = []
+    frames: list[np.ndarray] = []
+    for stride in sorted({int(s) for s in strides} | {1}):
+        span = (length - 1) * stride + 1
+        for begin, end in zip(edges[:-1], edges[1:], strict=True):
+            if end - begin < span:
+                if stride > 1:
+                    continue
+                begins = [begin]
+            else:
+                begins = list(range(begin, end - span + 1, step * stride))
+                if begins[-1] != end - span:
+                    begins.append(end - span)
+            for b in begins:
+                positions = b + stride * np.arange(length)
+                starts.append(b)
+                used.append(stride)
+                frames.append(np.where(positions < end, positions, -1))
+    return WindowPlan(
+        start=np.array(starts), stride=np.array(used), frames=np.stack(frames)
+    )
