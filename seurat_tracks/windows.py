@@ -106,3 +106,26 @@ def plan_windows(
     return WindowPlan(
         start=np.array(starts), stride=np.array(used), frames=np.stack(frames)
     )
+
+
+def plan_from_starts(
+    start: np.ndarray,
+    stride: np.ndarray,
+    n_frames: int,
+    *,
+    length: int = WINDOW_LENGTH,
+    cuts: Sequence[int] = (),
+) -> WindowPlan:
+    """Rebuild the plan of windows whose support was tracked earlier.
+
+    Parameters
+    ----------
+    start, stride : int array (window,)
+        As in `WindowPlan`.
+    n_frames, length, cuts
+        As in `plan_windows`.
+    """
+    edges = np.array([*sorted({int(c) for c in cuts if 0 < c < n_frames}), n_frames])
+    end = edges[np.searchsorted(edges, start, side="right")]
+    frames = start[:, None] + stride[:, None] * np.arange(length)
+    return WindowPlan(start, stride, np.where(frames < end[:, None], frames, -1))

@@ -1,0 +1,68 @@
+"""2D point tracks of one ordinary video in, metric 3D tracks out.
+
+Importing the package registers ``xr.Dataset.seurat``; torch, OpenCV and the rest load
+when first used.
+
+Examples
+--------
+>>> import seurat_tracks as st
+>>> "track" in dir(st)
+True
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from seurat_tracks import accessor as _accessor
+from seurat_tracks._version import __version__
+
+if TYPE_CHECKING:
+    from seurat_tracks.io.arrays import from_arrays
+    from seurat_tracks.io.store import open_store as open
+    from seurat_tracks.io.video import open_video
+    from seurat_tracks.lift import depth_ratio, lift3d
+    from seurat_tracks.model.pretrained import load_model
+    from seurat_tracks.schema import validate
+    from seurat_tracks.trackers import track
+
+_HOMES = {
+    "depth_ratio": ("seurat_tracks.lift", "depth_ratio"),
+    "from_arrays": ("seurat_tracks.io.arrays", "from_arrays"),
+    "lift3d": ("seurat_tracks.lift", "lift3d"),
+    "load_model": ("seurat_tracks.model.pretrained", "load_model"),
+    "open": ("seurat_tracks.io.store", "open_store"),
+    "open_video": ("seurat_tracks.io.video", "open_video"),
+    "track": ("seurat_tracks.trackers", "track"),
+    "validate": ("seurat_tracks.schema", "validate"),
+}
+
+__all__ = [
+    "__version__",
+    "depth_ratio",
+    "from_arrays",
+    "lift3d",
+    "load_model",
+    "open",
+    "open_video",
+    "track",
+    "validate",
+]
+
+del _accessor
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its module when it is first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value = getattr(importlib.import_module(module), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted(__all__)

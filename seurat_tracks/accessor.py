@@ -1,0 +1,53 @@
+"""``xr.Dataset.seurat``: every verb calls a public function with the Dataset."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+
+@xr.register_dataset_accessor("seurat")
+class SeuratAccessor:
+    """Lift point tracks to 3D; see `seurat_tracks.schema` for the Dataset.
+
+    Stateless: every verb returns a new Dataset and leaves this one as it is.
+    """
+
+    def __init__(self, ds: xr.Dataset) -> None:
+        self._ds = ds
+
+    def validate(self, *, values: bool = True) -> None:
+        """Check the Dataset; see `seurat_tracks.schema.validate`."""
+        from seurat_tracks.schema import validate
+
+        validate(self._ds, values=values)
+
+    def depth_ratio(self, **settings: Any) -> xr.Dataset:
+        """Say how depth changes; see `seurat_tracks.lift.depth_ratio`."""
+        from seurat_tracks.lift import depth_ratio
+
+        return depth_ratio(self._ds, **settings)
+
+    def anchor(self, depth: Any = None, intrinsics: Any = None) -> xr.Dataset:
+        """Turn ratios into depth and positions.
+
+        See `seurat_tracks.scale.anchor` and `seurat_tracks.scale.add_xyz`.
+        """
+        from seurat_tracks.scale import add_xyz, anchor
+
+        return add_xyz(anchor(self._ds, depth), intrinsics)
+
+    def lift3d(self, **settings: Any) -> xr.Dataset:
+        """Lift to 3D; see `seurat_tracks.lift.lift3d`."""
+        from seurat_tracks.lift import lift3d
+
+        return lift3d(self._ds, **settings)
+
+    def save(self, path: str | os.PathLike[str], **settings: Any) -> Path:
+        """Write a Zarr store; see `seurat_tracks.io.store.save`."""
+        from seurat_tracks.io.store import save
+
+        return save(self._ds, path, **settings)

@@ -1,0 +1,1 @@
+"""Measure lifted tracks against the truth."""

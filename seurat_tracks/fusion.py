@@ -1,0 +1,175 @@
+"""Fuse the answers of overlapping windows into one curve of log depth per track.
+
+Plain NumPy on one block of tracks; tracks never influence each other. ``N`` tracks,
+``T`` frames, ``W`` windows of ``K`` steps.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.linalg import cholesky_banded
+
+from seurat_tracks.windows import WindowPlan
+
+HIDDEN_WEIGHT = 0.1
+"""Weight of a pair of frames in one of which the point is hidden."""
+
+ROUNDS = 3
+"""Rounds of reweighting; the first is plain least squares."""
+
+NO_EVIDENCE = 1e-6
+"""Weight that keeps frames which no window saw from being singular."""
+
+OVERLAP_VARIANCE = 4.0
+"""How much larger the variance is than if the windows' errors were independent.
+
+Windows overlap and see the same tracking errors; measured on held-out scenes.
+"""
+
+
+def chain(
+    plan: WindowPlan, log_ratio: np.ndarray, n_frames: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Chain windows by their predictions at the next window's start (Eq. 9).
+
+    Parameters
+    ----------
+    plan
+        The windows; only those of stride 1 are used, as in the paper.
+    log_ratio : array (W, N, K)
+        log(z_t / z_start) of every window.
+    n_frames
+        Frames of the video.
+
+    Returns
+    -------
+    curve : float64 array (N, T)
+        Log depth, 0 at the first frame of each shot.
+    shot : int array (T,)
+        Number of the shot of every frame; curves of different shots are not related.
+    """
+    N = log_ratio.shape[1]
+    curve = np.full((N, n_frames), np.nan)
+    shot = np.zeros(n_frames, np.int64)
+    number, reached = -1, -1
+    for w in np.flatnonzero(plan.stride == 1):
+        frames = plan.frames[w]
+        there = frames >= 0
+        begin = frames[0]
+        if begin > reached:
+            number, base = number + 1, np.zeros(N)
+        else:
+            base = curve[:, begin]
+        # the last window that holds a frame has the say (k in Eq. 9)
+        curve[:, frames[there]] = base[:, None] + log_ratio[w][:, there]
+        shot[frames[there]] = number
+        reached = frames[there][-1]
+    return curve, shot
+
+
+def solve(
+    plan: WindowPlan,
+    log_ratio: np.ndarray,
+    log_scale: np.ndarray,
+    seen: np.ndarray,
+    reference: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit one curve to every pair of frames of every window.
+
+    A robust weighted least-squares problem for each track: the unknowns are its log
+    depths, the measurements the differences between all pairs of frames inside a
+    window, at every stride. Banded, so the cost is linear in the number of frames.
+
+    Parameters
+    ----------
+    plan
+        The windows.
+    log_ratio, log_scale : array (W, N, K)
+        The network's answers: log(z_t / z_start) and the log of its error scale.
+    seen : bool array (N, T)
+        Frames in which the tracker saw the point.
+    reference : int array (N,)
+        Frame where each curve is 0.
+
+    Returns
+    -------
+    curve : float64 array (N, T)
+        log(z_t / z_reference).
+    sigma : float64 array (N, T)
+        Its standard error; 0 at the reference.
+    """
+    N, T = seen.shape
+    span = int((plan.stride * (plan.frames.shape[1] - 1)).max())
+    span = min(span, T - 1)
+    measured = np.moveaxis(log_ratio, 1, 0).astype(np.float64)  # N W K
+    spread = np.exp(np.moveaxis(log_scale, 1, 0).astype(np.float64))
+    J, L = np.triu_indices(plan.frames.shape[1], 1)
+    first, second = plan.frames[:, J], plan.frames[:, L]  # W P
+    valid = second >= 0
+    difference = measured[:, :, L] - measured[:, :, J]  # N W P
+    # frames of one window share most of their error, so a pair is surer than its parts
+    a, b = spread[:, :, J], spread[:, :, L]
+    deviation = np.abs(b - a) + 0.3 * np.minimum(a, b) + 2e-3
+    both = seen[:, first] & seen[:, second]
+    weight = np.where(both, 1.0, HIDDEN_WEIGHT) * valid / deviation**2
+
+    # places of the pairs in banded lower storage: entry (t, t - offset) at [offset, .]
+    offset = (second - first)[valid]
+    low, high = first[valid], second[valid]
+    pairs = (difference[:, valid], weight[:, valid], deviation[:, valid])
+    curve = np.zeros((N, T))
+    sigma = np.zeros((N, T))
+    for n in range(N):
+        d, w, s = (p[n] for p in pairs)
+        x = np.zeros(T)
+        robust = w
+        for round_ in range(ROUNDS):
+            if round_:
+                residual = np.abs(x[high] - x[low] - d) / s
+                robust = w / np.maximum(residual, 1.0)
+            x, factor = _solve_one(robust, d, low, high, offset, span, reference[n], T)
+        curve[n] = x - x[reference[n]]
+        sigma[n] = np.sqrt(_inverse_diagonal(factor) * OVERLAP_VARIANCE)
+        sigma[n, reference[n]] = 0.0
+    return curve, sigma
+
+
+def _solve_one(
+    w: np.ndarray,
+    d: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    offset: np.ndarray,
+    span: int,
+    reference: int,
+    T: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    from scipy.linalg import cho_solve_banded
+
+    band = np.bincount(offset * T + low, -w, (span + 1) * T).reshape(span + 1, T)
+    diagonal = np.bincount(low, w, T) + np.bincount(high, w, T)
+    band[0] = diagonal + NO_EVIDENCE * max(diagonal.max(), 1.0)
+    # the curve is 0 at the reference: a stiff spring there keeps the matrix regular
+    band[0, reference] += 10.0 * max(diagonal.max(), 1.0)
+    right = np.bincount(high, w * d, T) - np.bincount(low, w * d, T)
+    factor = cholesky_banded(band, lower=True, check_finite=False)
+    return cho_solve_banded((factor, True), right, check_finite=False), factor
+
+
+def _inverse_diagonal(factor: np.ndarray) -> np.ndarray:
+    """Diagonal of the inverse from a banded Cholesky factor (Takahashi's recursion)."""
+    span, T = factor.shape[0] - 1, factor.shape[1]
+    block = np.zeros((span + 1, span + 1))  # inverse over frames t .. t + span
+    diagonal = np.zeros(T)
+    for t in range(T - 1, -1, -1):
+        pivot = factor[0, t]
+        column = factor[1:, t].copy()
+        column[T - 1 - t :] = 0.0
+        inner = block[:span, :span]
+        row = -(inner @ column) / pivot
+        here = (1.0 / pivot - column @ row) / pivot
+        block[1:, 1:] = inner.copy()
+        block[0, 1:] = block[1:, 0] = row
+        block[0, 0] = here
+        diagonal[t] = here
+    return diagonal

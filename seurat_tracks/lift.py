@@ -1,0 +1,371 @@
+"""Tracks -> log depth ratio -> depth -> xyz, lazily.
+
+Every function takes and returns Datasets; with Dask-backed input nothing is computed
+while the graph is built.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from seurat_tracks.errors import SchemaError, SeuratTracksError
+from seurat_tracks.schema import validate_for_lift
+from seurat_tracks.windows import (
+    DEFAULT_STRIDES,
+    WindowPlan,
+    plan_from_starts,
+    plan_windows,
+)
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Fuse = Literal["windows", "chain"]
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What a Dask task needs beside its arrays; small, picklable, hashable."""
+
+    weights: str
+    digest: str
+    device: str
+    fuse: str
+    iterations: int | None
+    frame_size: tuple[int, int]
+    cuts: tuple[int, ...]
+
+
+def depth_ratio(
+    ds: xr.Dataset,
+    *,
+    model: str | os.PathLike[str] = "auto",
+    device: str = "auto",
+    fuse: Fuse = "windows",
+    strides: Sequence[int] = DEFAULT_STRIDES,
+    iterations: int | None = None,
+) -> xr.Dataset:
+    """Say how the depth of every track changes over time.
+
+    Parameters
+    ----------
+    ds
+        Tracks: ``xy`` (track, time, coord) pixels and ``visible`` (track, time); with
+        ``support_xy`` and ``support_visible`` where a video was at hand. Without
+        them, support is drawn from the tracks themselves.
+    model
+        Shipped weights by name, "auto" for the best of them, or a path; see
+        `seurat_tracks.model.pretrained.find_weights`.
+    device
+        "auto" (CUDA, then MPS, then the CPU) or a torch device, which is then used or
+        refused, never replaced.
+    fuse
+        "windows": a robust least-squares fit to all pairs of frames of all windows,
+        with error bars. "chain": the paper's Eq. 9, which uses windows of stride 1
+        and gives no error bars (``depth_ratio_sigma`` is NaN).
+    strides
+        Frame strides of the windows where support is drawn from the tracks; support
+        that came with the tracks decides itself.
+    iterations
+        Refinement passes of the network; its own number by default.
+
+    Returns
+    -------
+    xr.Dataset
+        With ``log_depth_ratio`` and ``depth_ratio_sigma`` (track, time) float32,
+        natural-log units, and the coordinate ``reference_frame`` (track): the first
+        frame in which the track is seen, where the ratio is 1. Hidden frames get an
+        answer too, with a larger sigma; frames of shots in which the track is never
+        seen are NaN. An existing scale, depth and xyz are dropped: they belonged to
+        other ratios.
+
+    Raises
+    ------
+    SchemaError
+        If the Dataset breaks the contract, has fewer than two frames, or no visible
+        observation (values of lazy arrays are checked when they are computed).
+    WeightsError
+        If there is no such model or device.
+    """
+    import xarray as xr
+
+    from seurat_tracks.model.pretrained import (
+        file_hash,
+        find_weights,
+        load_model,
+        resolve_device,
+    )
+
+    if fuse not in ("windows", "chain"):
+        raise SeuratTracksError(f'fuse must be "windows" or "chain", got {fuse!r}')
+    lazy = ds["xy"].chunks is not None if "xy" in ds else False
+    validate_for_lift(ds, values=not lazy)
+    path = find_weights(model)
+    info = load_model(path)
+    T = ds.sizes["time"]
+    cuts = _cut_positions(ds)
+    frame_size = tuple(int(v) for v in ds.attrs["frame_size"])
+    settings = _Settings(
+        weights=str(path),
+        digest=file_hash(path),
+        device=resolve_device(device),
+        fuse=fuse,
+        iterations=iterations,
+        frame_size=(frame_size[0], frame_size[1]),
+        cuts=cuts,
+    )
+    ds = ds.drop_vars(
+        [
+            "log_depth_ratio",
+            "depth_ratio_sigma",
+            "scale",
+            "depth",
+            "xyz",
+            "reference_frame",
+        ],
+        errors="ignore",
+    )
+    xy = _bare(ds["xy"].transpose("track", "time", "coord"))
+    visible = _bare(ds["visible"].transpose("track", "time"))
+    plan, support_xy, support_visible = _support(
+        ds, xy, visible, T, cuts, strides, fuse, settings.frame_size
+    )
+    if lazy:
+        xy = xy.chunk({"time": -1, "coord": -1})
+        visible = visible.chunk({"track": xy.chunksizes["track"], "time": -1})
+    answer = xr.apply_ufunc(
+        _lift_block,
+        xy,
+        visible,
+        support_xy,
+        support_visible,
+        kwargs={"plan": plan, "settings": settings},
+        input_core_dims=[
+            ["time", "coord"],
+            ["time"],
+            ["window", "support", "step", "coord"],
+            ["window", "support", "step"],
+        ],
+        output_core_dims=[["answer", "time"]],
+        dask="parallelized",
+        output_dtypes=[np.float32],
+        dask_gufunc_kwargs={"output_sizes": {"answer": 2}},
+    )
+    ratio, sigma = answer.isel(answer=0), answer.isel(answer=1)
+    ratio.attrs = {
+        "units": "1",
+        "long_name": "log of depth over depth at the reference frame",
+    }
+    sigma.attrs = {"units": "1", "long_name": "standard error of log_depth_ratio"}
+    # the reference is a small index array; xarray keeps coordinates as they are
+    reference = _reference_frames(visible, ds["time"].values)
+    out = ds.assign(log_depth_ratio=ratio, depth_ratio_sigma=sigma)
+    out = out.assign_coords(reference_frame=("track", reference.data))
+    return out.assign_attrs(
+        model=info.name,
+        model_hash=info.hash,
+        model_licence=info.licence,
+        fuse=fuse,
+    )
+
+
+def lift3d(
+    ds: xr.Dataset,
+    *,
+    depth: Any = None,
+    intrinsics: Any = None,
+    model: str | os.PathLike[str] = "auto",
+    device: str = "auto",
+    fuse: Fuse = "windows",
+    strides: Sequence[int] = DEFAULT_STRIDES,
+    iterations: int | None = None,
+) -> xr.Dataset:
+    """Lift 2D tracks to 3D: ratios, then scale, then positions.
+
+    Parameters
+    ----------
+    ds
+        Tracks, as for `depth_ratio`.
+    depth
+        Where metres come from; see `seurat_tracks.depth.resolve_depth`. None: depth
+        and positions are relative (every track starts at depth 1) and say so.
+    intrinsics
+        fx, fy, cx, cy in pixels, a 3 x 3 matrix, ``{"fov": degrees}``, or None for
+        the Dataset's own or, with a warning, an assumed field of view of 60 degrees.
+    model, device, fuse, strides, iterations
+        As for `depth_ratio`.
+
+    Returns
+    -------
+    xr.Dataset
+        With ``log_depth_ratio``, ``depth_ratio_sigma``, ``scale``, ``depth`` and
+        ``xyz`` (track, time, axis), camera frame, metres (or relative).
+
+    Raises
+    ------
+    SchemaError, WeightsError, DepthError, CameraError
+        As the steps do, before anything is computed.
+    """
+    from seurat_tracks.depth import resolve_depth
+    from seurat_tracks.scale import add_xyz, anchor, set_intrinsics
+
+    source = resolve_depth(depth)
+    ds = set_intrinsics(ds, intrinsics)
+    ds = depth_ratio(
+        ds,
+        model=model,
+        device=device,
+        fuse=fuse,
+        strides=strides,
+        iterations=iterations,
+    )
+    return add_xyz(anchor(ds, source))
+
+
+def _bare(array: xr.DataArray) -> xr.DataArray:
+    return array.drop_vars(list(array.coords))
+
+
+def _cut_positions(ds: xr.Dataset) -> tuple[int, ...]:
+    """Turn the frame numbers of cuts into positions on the time axis."""
+    cuts = ds.attrs.get("cuts") or []
+    return tuple(int(p) for p in np.searchsorted(ds["time"].values, cuts))
+
+
+def _support(
+    ds: xr.Dataset,
+    xy: xr.DataArray,
+    visible: xr.DataArray,
+    T: int,
+    cuts: tuple[int, ...],
+    strides: Sequence[int],
+    fuse: str,
+    frame_size: tuple[int, int],
+) -> tuple[WindowPlan, xr.DataArray, xr.DataArray]:
+    """Windows with their support: the Dataset's own, or drawn from its tracks."""
+    import xarray as xr
+
+    from seurat_tracks.support import MOST, support_from_tracks
+
+    if "support_xy" in ds:
+        start = np.searchsorted(ds["time"].values, ds["window_start"].values)
+        stride = ds["window_stride"].values
+        keep = np.flatnonzero(stride == 1) if fuse == "chain" else slice(None)
+        dims = ("window", "support", "step")
+        support_xy = _bare(ds["support_xy"].transpose(*dims, "coord"))
+        support_visible = _bare(ds["support_visible"].transpose(*dims))
+        plan = plan_from_starts(
+            start[keep], stride[keep], T, length=ds.sizes["step"], cuts=cuts
+        )
+        support_xy = support_xy.isel(window=keep)
+        support_visible = support_visible.isel(window=keep)
+        if support_xy.chunks is not None:
+            support_xy = support_xy.chunk(-1)
+            support_visible = support_visible.chunk(-1)
+        return plan, support_xy, support_visible
+
+    plan = plan_windows(T, strides=(1,) if fuse == "chain" else strides, cuts=cuts)
+    if xy.chunks is None:
+        pair = support_from_tracks(xy.values, visible.values, plan, frame_size)
+        return (
+            plan,
+            xr.DataArray(pair[0], dims=("window", "support", "step", "coord")),
+            xr.DataArray(pair[1], dims=("window", "support", "step")),
+        )
+
+    def both(tracks: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        # one fixed size for the graph: unused places are hidden points
+        places, there = support_from_tracks(tracks, seen, plan, frame_size)
+        size = min(MOST, tracks.shape[0])
+        room = np.full((*plan.frames.shape[:1], size, *places.shape[2:]), np.nan)
+        room[:, : places.shape[1]] = np.where(there[..., None], places, np.nan)
+        return room.astype(np.float32)
+
+    support_xy = xr.apply_ufunc(
+        both,
+        xy.chunk(-1),
+        visible.chunk(-1),
+        input_core_dims=[["track", "time", "coord"], ["track", "time"]],
+        output_core_dims=[["window", "support", "step", "coord"]],
+        exclude_dims={"coord"},
+        dask="parallelized",
+        output_dtypes=[np.float32],
+        dask_gufunc_kwargs={
+            "output_sizes": {
+                "window": len(plan),
+                "support": min(MOST, xy.sizes["track"]),
+                "step": plan.frames.shape[1],
+                "coord": 2,
+            }
+        },
+    )
+    return plan, support_xy, np.isfinite(support_xy).all("coord")
+
+
+def _reference_frames(visible: xr.DataArray, time: np.ndarray) -> xr.DataArray:
+    """First frame number in which each track is seen (the first one, if never)."""
+    import xarray as xr
+
+    return xr.apply_ufunc(
+        lambda seen: time[seen.argmax(-1)],
+        visible.chunk({"time": -1}) if visible.chunks is not None else visible,
+        input_core_dims=[["time"]],
+        dask="parallelized",
+        output_dtypes=[time.dtype],
+    )
+
+
+def _lift_block(
+    xy: np.ndarray,
+    visible: np.ndarray,
+    support_xy: np.ndarray,
+    support_visible: np.ndarray,
+    *,
+    plan: WindowPlan,
+    settings: _Settings,
+) -> np.ndarray:
+    """Lift a block of tracks (N, T, 2); returns ratio and sigma (N, 2, T)."""
+    from seurat_tracks import fusion
+    from seurat_tracks.model.pretrained import cached_network
+    from seurat_tracks.model.predict import predict_windows
+
+    N, T = visible.shape
+    if N == 0:
+        return np.zeros((0, 2, T), np.float32)
+    # visible observations alone are read, so that what lies elsewhere cannot matter
+    wrong = int((visible & ~np.isfinite(xy).all(-1)).sum())
+    if wrong:
+        raise SchemaError(
+            f"{wrong} observations are marked visible but their xy is not finite; set "
+            "visible to False there"
+        )
+    network = cached_network(settings.weights, settings.digest, settings.device)
+    ratio, scale = predict_windows(
+        network,
+        plan,
+        xy,
+        visible,
+        support_xy,
+        support_visible,
+        settings.frame_size,
+        iterations=settings.iterations,
+    )
+    reference = visible.argmax(1)
+    edges = np.array([*settings.cuts, T])
+    shot = np.searchsorted(edges, np.arange(T), side="right")
+    if settings.fuse == "chain":
+        curve, _ = fusion.chain(plan, ratio, T)
+        curve = curve - np.take_along_axis(curve, reference[:, None], 1)
+        sigma = np.full_like(curve, np.nan)
+    else:
+        curve, sigma = fusion.solve(plan, ratio, scale, visible, reference)
+    # nothing links a track across a cut, and nothing is known of one never seen
+    known = shot[None, :] == shot[reference][:, None]
+    known &= visible.any(1)[:, None]
+    out = np.stack([curve, sigma], axis=1).astype(np.float32)
+    return np.where(known[:, None], out, np.float32(np.nan))

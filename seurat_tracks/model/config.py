@@ -1,0 +1,77 @@
+"""Shape of the network, as one frozen record."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Size and switches of `seurat_tracks.model.network.SeuratNetwork`.
+
+    Attributes
+    ----------
+    window
+        Frames the network sees at once, W (paper section 4.2: 8).
+    width
+        Channels of a token (paper: 384).
+    heads
+        Attention heads; ``width / heads`` is the head width (64 here; the paper
+        has 8 heads of 48).
+    layers
+        Layers per branch, L, each temporal then spatial attention (paper: 2).
+    mlp_ratio
+        Hidden channels of a perceptron over its input channels (not in the paper).
+    shared_branches
+        Whether support and query branch use the same weights. The paper draws two
+        sets; one set halves the file and learns from both kinds of tokens.
+    near, far
+        Neighbours per point for the pair features: the nearest, and some spread
+        over growing ranks of distance (not in the paper).
+    pair_width
+        Channels of the pair perceptron.
+    iterations
+        Refinement passes, the prediction fed back in (the paper does not say how
+        many); can be changed at inference.
+    """
+
+    window: int = 8
+    width: int = 384
+    heads: int = 6
+    layers: int = 2
+    mlp_ratio: float = 4.0
+    shared_branches: bool = False
+    near: int = 12
+    far: int = 8
+    pair_width: int = 48
+    iterations: int = 4
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> ModelConfig:
+        """Read the fields back; unknown ones mean a newer file and are refused."""
+        unknown = sorted(set(fields) - set(cls.__dataclass_fields__))
+        if unknown:
+            raise ValueError(
+                f"model configuration has unknown fields {unknown}: the weights were "
+                "made by a newer seurat-tracks; upgrade it"
+            )
+        return cls(**fields)
+
+
+PRESETS = {
+    "small": ModelConfig(
+        width=128,
+        heads=2,
+        layers=3,
+        mlp_ratio=2.0,
+        shared_branches=True,
+        iterations=2,
+    ),
+    "base": ModelConfig(),
+}
+"""Sizes by name; `small` is for the CPU, `base` is the paper's size."""

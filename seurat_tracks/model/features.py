@@ -1,0 +1,230 @@
+"""What the network is told about a window of point motion.
+
+All positions are normalised image coordinates: the frame's centre is the origin and
+half of its longer side is 1, so that nothing depends on the image size. ``B`` is a
+batch of windows, ``M`` support points, ``N`` points of either branch, ``T`` frames.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+POINT_CHANNELS = 34
+PAIR_CHANNELS = 12
+EPSILON = 1e-4
+"""Distances below this (a tenth of a pixel at 2,000 pixels) are one point."""
+
+
+def fill_hidden(xy: Tensor, visible: Tensor) -> Tensor:
+    """Put a point where it was last seen, or, before that, where it is first seen.
+
+    Parameters
+    ----------
+    xy : Tensor (..., T, 2)
+        Positions; anything, NaN included, where the point is hidden.
+    visible : bool Tensor (..., T)
+        Whether the point is seen.
+
+    Returns
+    -------
+    Tensor (..., T, 2)
+        Finite everywhere; zero for points never seen.
+    """
+    T = xy.shape[-2]
+    steps = torch.arange(T, device=xy.device)
+    last = torch.where(visible, steps, -1).cummax(dim=-1).values
+    first = visible.to(torch.uint8).argmax(dim=-1, keepdim=True)  # 0 if never seen
+    index = torch.where(last >= 0, last, first)
+    clean = torch.where(visible[..., None], xy, torch.zeros_like(xy))
+    return clean.gather(-2, index[..., None].expand(*index.shape, 2))
+
+
+def motion_scale(
+    support_xy: Tensor, support_visible: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Size of the motion in each window, from its support points alone.
+
+    The network works on motion divided by this scale and its answer is multiplied
+    by it, so that slow and fast windows are told apart with the same precision.
+
+    Parameters
+    ----------
+    support_xy : Tensor (B, M, T, 2)
+        Filled positions.
+    support_visible : bool Tensor (B, M, T)
+
+    Returns
+    -------
+    scale : Tensor (B,)
+        Between 0.003 and 0.5.
+    mean : Tensor (B, T, 2)
+        Mean displacement of the visible support from the window's first frame.
+    """
+    weight = (support_visible & support_visible[..., :1]).to(support_xy.dtype)
+    moved = support_xy - support_xy[..., :1, :]  # B M T 2
+    count = weight.sum(1).clamp_min(1.0)  # B T
+    mean = (moved * weight[..., None]).sum(1) / count[..., None]  # B T 2
+    spread = ((moved - mean[:, None]).square().sum(-1) * weight).sum((1, 2))
+    total = weight.sum((1, 2)).clamp_min(1.0)
+    shift = mean.square().sum(-1).mean(-1)  # B
+    scale = (spread / total + 0.01 * shift + 0.003**2).sqrt().clamp_max(0.5)
+    return scale, mean
+
+
+def point_features(
+    xy: Tensor, visible: Tensor, scale: Tensor, mean: Tensor, support_count: Tensor
+) -> Tensor:
+    """Per point and frame: position, motion, visibility and the window's scale.
+
+    Parameters
+    ----------
+    xy : Tensor (B, N, T, 2)
+        Filled positions.
+    visible : bool Tensor (B, N, T)
+    scale : Tensor (B,)
+    mean : Tensor (B, T, 2)
+    support_count : Tensor (B,)
+        Support points seen in the window.
+
+    Returns
+    -------
+    Tensor (B, N, T, POINT_CHANNELS)
+    """
+    B, N, T, _ = xy.shape
+    s = scale[:, None, None, None]
+    moved = xy - xy[:, :, :1]
+    step = torch.diff(xy, dim=2, prepend=xy[:, :, :1])
+    seen = visible.to(xy.dtype)[..., None]
+    relative = moved - mean[:, None]
+    waves = xy[..., None] * (torch.pi * 2.0 ** torch.arange(3, device=xy.device))
+    window = torch.stack(
+        [scale.log(), support_count.clamp_min(1).to(xy.dtype).log() - 4.0], dim=-1
+    )
+    parts = [
+        xy,
+        waves.sin().flatten(-2),  # 6
+        waves.cos().flatten(-2),  # 6
+        torch.asinh(moved / s),
+        4.0 * moved,
+        torch.asinh(relative / s),
+        torch.asinh(step / s * 4.0),
+        torch.asinh(mean / scale[:, None, None])[:, None].expand(B, N, T, 2),
+        seen,
+        seen[:, :, :1].expand(B, N, T, 1),
+        seen.mean(2, keepdim=True).expand(B, N, T, 1),
+        window[:, None, None].expand(B, N, T, 2),
+        xy[:, :, :1].expand(B, N, T, 2),
+        (xy.square().sum(-1, keepdim=True)),
+        (relative * xy).sum(-1, keepdim=True) / s,
+        (relative * xy.flip(-1) * xy.new_tensor([-1.0, 1.0])).sum(-1, keepdim=True) / s,
+    ]
+    return torch.cat(parts, dim=-1).clamp(-8.0, 8.0)
+
+
+def neighbours(
+    xy: Tensor, support_xy: Tensor, support_seen: Tensor, near: int, far: int
+) -> tuple[Tensor, Tensor]:
+    """Choose support neighbours of every point by distance at the first frame.
+
+    Parameters
+    ----------
+    xy : Tensor (B, N, 2)
+        Positions at the window's first frame.
+    support_xy : Tensor (B, M, 2)
+        The same for the support.
+    support_seen : bool Tensor (B, M)
+        Whether the support point is seen anywhere in the window.
+    near, far
+        How many nearest neighbours, and how many more at ranks that grow
+        geometrically up to the farthest.
+
+    Returns
+    -------
+    index : int Tensor (B, N, near + far)
+    valid : bool Tensor (B, N, near + far)
+        False where there are too few support points; a point is never its own
+        neighbour.
+    """
+    M = support_xy.shape[1]
+    distance = torch.cdist(xy, support_xy, compute_mode="donot_use_mm_for_euclid_dist")
+    usable = support_seen[:, None] & (distance > EPSILON)
+    order = torch.where(usable, distance, torch.inf).sort(dim=-1)
+    count = usable.sum(-1, keepdim=True)  # B N 1
+    ranks = torch.arange(near, device=xy.device).expand(*count.shape[:2], near)
+    if far:
+        # ranks between the nearest ones and the farthest, geometrically spaced
+        grow = torch.linspace(1.0 / far, 1.0, far, device=xy.device)
+        ratio = (count / near).clamp_min(1.0).to(xy.dtype)
+        wide = (near * ratio**grow).ceil().long() - 1
+        ranks = torch.cat([ranks, wide.clamp(min=0, max=M - 1)], dim=-1)
+    valid = ranks < count
+    if far:
+        # with few support points the far ranks would only repeat near ones
+        valid = torch.cat(
+            [valid[..., :near], (ranks[..., near:] >= near) & valid[..., near:]], dim=-1
+        )
+    index = order.indices.gather(-1, ranks.clamp(max=M - 1))
+    return index, valid
+
+
+def pair_features(
+    xy: Tensor,
+    visible: Tensor,
+    support_xy: Tensor,
+    support_visible: Tensor,
+    index: Tensor,
+    valid: Tensor,
+    scale: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Per point, neighbour and frame: how the offset to the neighbour changes.
+
+    Distances between neighbours on one rigid piece change as 1 / depth (paper,
+    Eq. 1), so these are the direct local evidence of depth change.
+
+    Parameters
+    ----------
+    xy, visible : Tensor (B, N, T, 2), bool Tensor (B, N, T)
+    support_xy, support_visible : Tensor (B, M, T, 2), bool Tensor (B, M, T)
+    index, valid : Tensor (B, N, K)
+        From `neighbours`.
+    scale : Tensor (B,)
+
+    Returns
+    -------
+    features : Tensor (B, N, T, K, PAIR_CHANNELS)
+    weight : Tensor (B, N, T, K)
+        1 where both points are seen at this frame and at the first one.
+    """
+    B, N, T, _ = xy.shape
+    K = index.shape[-1]
+    batch = torch.arange(B, device=xy.device)[:, None, None]
+    other = support_xy[batch, index].transpose(2, 3)  # B N T K 2
+    other_seen = support_visible[batch, index].transpose(2, 3)  # B N T K
+    offset = other - xy[:, :, :, None]
+    first = offset[:, :, :1]
+    distance = offset.norm(dim=-1).clamp_min(EPSILON)  # B N T K
+    distance0 = distance[:, :, :1]
+    change = offset - first
+    s = scale[:, None, None, None]
+    log_ratio = (distance / distance0).log()
+    both = (other_seen & visible[..., None]).to(xy.dtype)
+    weight = both * both[:, :, :1] * valid[:, :, None].to(xy.dtype)
+    rate = change / distance0[..., None]
+    direction = first / distance0[..., None]
+    across = rate[..., 1] * direction[..., 0] - rate[..., 0] * direction[..., 1]
+    features = torch.cat(
+        [
+            direction.expand(B, N, T, K, 2),
+            torch.asinh(change / s[..., None]),
+            torch.asinh(rate / s[..., None]),
+            torch.asinh(log_ratio / s)[..., None],
+            torch.asinh(across / s)[..., None],
+            2.0 * log_ratio[..., None],
+            (distance0.log() + 2.0)[..., None].expand(B, N, T, K, 1),
+            both[..., None],
+            weight[..., None],
+        ],
+        dim=-1,
+    )
+    return features.clamp(-8.0, 8.0), weight

@@ -1,0 +1,300 @@
+"""The two-branch transformer of the paper (section 3.3), with local pair features.
+
+Support points describe the scene: they attend to themselves over time and to each
+other in every frame. A query attends to itself over time and, in every frame, to the
+support of that frame, never to another query: every query's answer is its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from seurat_tracks.model.config import ModelConfig
+from seurat_tracks.model.features import (
+    PAIR_CHANNELS,
+    POINT_CHANNELS,
+    fill_hidden,
+    motion_scale,
+    neighbours,
+    pair_features,
+    point_features,
+)
+
+SMALLEST = 3e-4
+"""Least Laplace scale of an error, natural-log units: nothing is known better."""
+
+
+class Prediction(NamedTuple):
+    """What the network says of each point and frame of a window.
+
+    Attributes
+    ----------
+    log_ratio : Tensor (B, N, T)
+        log(z_t / z_0), 0 at the window's first frame by construction (Eq. 7).
+    log_scale : Tensor (B, N, T)
+        Log of the Laplace scale of its error, natural-log units.
+    """
+
+    log_ratio: Tensor
+    log_scale: Tensor
+
+
+@dataclass
+class SupportState:
+    """A window's support, encoded once and read by any number of queries.
+
+    Attributes
+    ----------
+    xy : Tensor (B, M, T, 2)
+        Filled normalised positions.
+    visible : bool Tensor (B, M, T)
+    seen : bool Tensor (B, M)
+        Seen anywhere in the window; the others are masked in attention.
+    scale, mean : Tensor (B,), Tensor (B, T, 2)
+        From `motion_scale`.
+    features : list of list of Tensor (B, M, T, C)
+        Input of every layer, per iteration: what queries attend to (Eq. 6).
+    predictions : list of Prediction
+        Per iteration.
+    """
+
+    xy: Tensor
+    visible: Tensor
+    seen: Tensor
+    scale: Tensor
+    mean: Tensor
+    features: list[list[Tensor]]
+    predictions: list[Prediction]
+
+
+class Attention(nn.Module):
+    """Multi-head attention over the second-to-last axis, keys from elsewhere."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width, bias=False)
+        self.key_value = nn.Linear(width, 2 * width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend from x (A, N, C) to context (A, M, C); mask (A, 1, 1, M)."""
+        q = self.query(x)
+        k, v = self.key_value(context).chunk(2, dim=-1)
+        q, k, v = (a.unflatten(-1, (self.heads, -1)).transpose(1, 2) for a in (q, k, v))
+        if q.device.type == "cpu":
+            # the CPU's fused attention is faster in float32 than in bfloat16
+            with torch.autocast("cpu", enabled=False):
+                y = F.scaled_dot_product_attention(
+                    q.float(), k.float(), v.float(), attn_mask=mask
+                )
+        else:
+            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.out(y.transpose(1, 2).flatten(-2))
+
+
+class Perceptron(nn.Sequential):
+    """Two linear layers with a GELU between; the norm before it carries the bias."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__(
+            nn.Linear(width, hidden, bias=False),
+            nn.GELU(),
+            nn.Linear(hidden, width, bias=False),
+        )
+
+
+class Layer(nn.Module):
+    """Temporal attention within a track, then spatial attention to the support."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        width, hidden = config.width, int(config.width * config.mlp_ratio)
+        self.norm_time = nn.LayerNorm(width)
+        self.time = Attention(width, config.heads)
+        self.norm_time_mlp = nn.LayerNorm(width)
+        self.time_mlp = Perceptron(width, hidden)
+        self.norm_space = nn.LayerNorm(width)
+        self.norm_support = nn.LayerNorm(width)
+        self.space = Attention(width, config.heads)
+        self.norm_space_mlp = nn.LayerNorm(width)
+        self.space_mlp = Perceptron(width, hidden)
+
+    def forward(self, x: Tensor, support: Tensor | None, mask: Tensor) -> Tensor:
+        """Update tokens x (B, N, T, C); support (B, M, T, C), None for x itself.
+
+        mask is bool (B, M), True where the support point counts.
+        """
+        B, N, T, C = x.shape
+        y = self.norm_time(x).reshape(B * N, T, C)
+        x = x + self.time(y, y).reshape(B, N, T, C)
+        x = x + self.time_mlp(self.norm_time_mlp(x))
+        context = x if support is None else support
+        M = context.shape[1]
+        y = self.norm_space(x).transpose(1, 2).reshape(B * T, N, C)
+        k = self.norm_support(context).transpose(1, 2).reshape(B * T, M, C)
+        keys = mask[:, None].expand(B, T, M).reshape(B * T, 1, 1, M)
+        z = self.space(y, k, keys).reshape(B, T, N, C).transpose(1, 2)
+        x = x + z
+        return x + self.space_mlp(self.norm_space_mlp(x))
+
+
+class Branch(nn.Module):
+    """Embedding, layers and head of one branch."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, pair = config.width, config.pair_width
+        self.embed = nn.Linear(POINT_CHANNELS, width)
+        self.pair = nn.Sequential(
+            nn.Linear(PAIR_CHANNELS, pair), nn.GELU(), nn.Linear(pair, pair), nn.GELU()
+        )
+        self.pair_out = nn.Linear(4 * pair, width, bias=False)
+        self.previous = nn.Linear(2, width, bias=False)
+        self.time = nn.Parameter(0.02 * torch.randn(config.window, width))
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, 2)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def tokens(self, xy: Tensor, visible: Tensor, support: SupportState) -> Tensor:
+        """Embed points (B, N, T, 2) as tokens (B, N, T, C)."""
+        config = self.config
+        seen_count = support.seen.sum(1)
+        points = point_features(xy, visible, support.scale, support.mean, seen_count)
+        index, valid = neighbours(
+            xy[:, :, 0], support.xy[:, :, 0], support.seen, config.near, config.far
+        )
+        pairs, weight = pair_features(
+            xy, visible, support.xy, support.visible, index, valid, support.scale
+        )
+        y = self.pair(pairs)  # B N T K P
+        pooled = []
+        for part in (slice(None, config.near), slice(config.near, None)):
+            w = weight[..., part, None].to(y.dtype)
+            z = y[..., part, :]
+            if z.shape[-2] == 0:
+                z, w = y.new_zeros(*y.shape[:3], 1, y.shape[-1]), w.new_zeros(1)
+            pooled.append((z * w).sum(-2) / w.sum(-2).clamp_min(1.0))
+            # GELU is above -0.2, so that hidden neighbours never win the maximum
+            pooled.append((z * w + (w - 1.0)).amax(-2).clamp_min(-1.0))
+        tokens = self.embed(points) + self.pair_out(torch.cat(pooled, -1))
+        return tokens + self.time.to(tokens.dtype)
+
+    def predict(self, x: Tensor, scale: Tensor) -> Prediction:
+        """Read log ratio and log error scale off the last tokens."""
+        with torch.autocast(x.device.type, enabled=False):
+            y = F.linear(self.norm(x.float()), self.head.weight, self.head.bias)
+        ratio, spread = y[..., 0], y[..., 1]
+        s = scale[:, None, None]
+        log_scale = spread.clamp(-7.0, 7.0) + s.log() - 1.0
+        log_scale = torch.logaddexp(log_scale, log_scale.new_tensor(SMALLEST).log())
+        return Prediction(s * (ratio - ratio[..., :1]), log_scale)
+
+    def feed_back(self, last: Prediction | None, scale: Tensor) -> Tensor | float:
+        """Embed the previous prediction; it is detached, as in RAFT and CoTracker."""
+        if last is None:
+            return 0.0
+        s = scale[:, None, None]
+        ratio = (last.log_ratio.detach() / s).clamp(-8.0, 8.0)
+        spread = (last.log_scale.detach() - s.log()).clamp(-8.0, 8.0)
+        return self.previous(torch.stack([ratio, spread], dim=-1))
+
+
+class SeuratNetwork(nn.Module):
+    """Point motion in a window to the log depth ratio of every point and frame.
+
+    Parameters
+    ----------
+    config
+        Size of the network.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.support_branch = Branch(config)
+        self.query_branch = (
+            self.support_branch if config.shared_branches else Branch(config)
+        )
+
+    def encode_support(
+        self, xy: Tensor, visible: Tensor, iterations: int | None = None
+    ) -> SupportState:
+        """Encode the support of a batch of windows.
+
+        Parameters
+        ----------
+        xy : Tensor (B, M, T, 2)
+            Normalised positions (centre 0, half the longer side 1); anything, NaN
+            included, where hidden.
+        visible : bool Tensor (B, M, T)
+        iterations
+            Refinement passes; the configuration's number by default.
+
+        Returns
+        -------
+        SupportState
+        """
+        branch = self.support_branch
+        xy = fill_hidden(xy, visible)
+        seen = visible.any(-1)
+        scale, mean = motion_scale(xy, visible)
+        state = SupportState(xy, visible, seen, scale, mean, [], [])
+        base = branch.tokens(xy, visible, state)
+        last: Prediction | None = None
+        for _ in range(iterations or self.config.iterations):
+            x = base + branch.feed_back(last, scale)
+            inputs = []
+            for layer in branch.layers:
+                inputs.append(x)
+                x = layer(x, None, seen)
+            last = branch.predict(x, scale)
+            state.features.append(inputs)
+            state.predictions.append(last)
+        return state
+
+    def query(
+        self, xy: Tensor, visible: Tensor, support: SupportState
+    ) -> list[Prediction]:
+        """Predict for query points, one prediction per iteration of the support.
+
+        Parameters
+        ----------
+        xy : Tensor (B, N, T, 2)
+            Normalised positions; anything, NaN included, where hidden.
+        visible : bool Tensor (B, N, T)
+        support
+            From `encode_support` for the same windows.
+        """
+        branch = self.query_branch
+        xy = fill_hidden(xy, visible)
+        base = branch.tokens(xy, visible, support)
+        last: Prediction | None = None
+        predictions = []
+        for inputs in support.features:
+            x = base + branch.feed_back(last, support.scale)
+            for layer, context in zip(branch.layers, inputs, strict=True):
+                x = layer(x, context, support.seen)
+            last = branch.predict(x, support.scale)
+            predictions.append(last)
+        return predictions
+
+    def forward(
+        self,
+        support_xy: Tensor,
+        support_visible: Tensor,
+        query_xy: Tensor,
+        query_visible: Tensor,
+        iterations: int | None = None,
+    ) -> tuple[list[Prediction], list[Prediction]]:
+        """Return the query's and the support's predictions, one per iteration."""
+        state = self.encode_support(support_xy, support_visible, iterations)
+        return self.query(query_xy, query_visible, state), state.predictions

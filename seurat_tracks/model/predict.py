@@ -1,0 +1,106 @@
+"""Run the network over the windows of a block of tracks: NumPy in, NumPy out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from seurat_tracks.windows import WindowPlan
+
+if TYPE_CHECKING:
+    from seurat_tracks.model.network import SeuratNetwork
+
+TOKENS = 200_000
+"""Pairs of point and frame that one pass of the network holds; bounds its memory."""
+
+
+def normalise(xy: np.ndarray, frame_size: tuple[int, int]) -> np.ndarray:
+    """Pixels to the network's coordinates: centre 0, half the longer side 1.
+
+    Parameters
+    ----------
+    xy : array (..., 2)
+        Pixels, pixel centres at integers.
+    frame_size
+        Width and height of the frame.
+
+    Returns
+    -------
+    float32 array (..., 2)
+    """
+    width, height = frame_size
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
+    return ((xy - centre) / (max(width, height) / 2)).astype(np.float32)
+
+
+def predict_windows(
+    network: SeuratNetwork,
+    plan: WindowPlan,
+    xy: np.ndarray,
+    visible: np.ndarray,
+    support_xy: np.ndarray,
+    support_visible: np.ndarray,
+    frame_size: tuple[int, int],
+    *,
+    iterations: int | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict log depth ratios of every track in every window.
+
+    Parameters
+    ----------
+    network
+        The network, on its device.
+    plan
+        The windows.
+    xy : float array (N, T, 2)
+        Pixels; anything where hidden.
+    visible : bool array (N, T)
+    support_xy : float array (W, M, K, 2)
+        Pixels.
+    support_visible : bool array (W, M, K)
+    frame_size
+        Width and height of the frame.
+    iterations
+        Refinement passes; the network's own number by default.
+
+    Returns
+    -------
+    log_ratio, log_scale : float32 array (W, N, K)
+        log(z_t / z_start) of every window, and the log of its error scale.
+    """
+    import torch
+
+    device = next(network.parameters()).device
+    W, M, K = support_visible.shape
+    N = len(xy)
+    points = normalise(xy, frame_size)
+    support = normalise(support_xy, frame_size)
+    frames = np.maximum(plan.frames, 0)
+    seen = np.moveaxis(visible[:, frames], 0, 1) & (plan.frames >= 0)[:, None]
+    ratio = np.zeros((W, N, K), np.float32)
+    scale = np.zeros((W, N, K), np.float32)
+    many = max(1, TOKENS // (K * max(M, 1)))
+    few = max(1, TOKENS // K)
+    with torch.inference_mode():
+        for begin in range(0, W, many):
+            part = slice(begin, min(begin + many, W))
+            state = network.encode_support(
+                torch.from_numpy(support[part]).to(device),
+                torch.from_numpy(support_visible[part]).to(device),
+                iterations,
+            )
+            width = max(1, few // (part.stop - part.start))
+            for first in range(0, N, width):
+                some = slice(first, min(first + width, N))
+                tracks = np.moveaxis(points[some][:, frames[part]], 0, 1)
+                answer = network.query(
+                    torch.from_numpy(np.ascontiguousarray(tracks)).to(device),
+                    torch.from_numpy(
+                        np.ascontiguousarray(seen[part, some])
+                    ).to(device),
+                    state,
+                )[-1]
+                ratio[part, some] = answer.log_ratio.float().cpu().numpy()
+                scale[part, some] = answer.log_scale.float().cpu().numpy()
+    return ratio, scale

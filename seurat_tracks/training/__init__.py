@@ -1,0 +1,1 @@
+"""Train the network on procedural scenes, or on point-tracking data sets."""
