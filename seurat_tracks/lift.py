@@ -214,6 +214,7 @@ def lift3d(
     from seurat_tracks.depth import resolve_depth
     from seurat_tracks.scale import add_xyz, anchor, set_intrinsics
 
+    validate_for_lift(ds, values=False)
     source = resolve_depth(depth)
     ds = set_intrinsics(ds, intrinsics)
     ds = depth_ratio(

@@ -171,8 +171,10 @@ def train(
 
     held_out = validation_batches(0, 24, place)
     judge = SeuratNetwork(model_config).to(place).eval()
-    losses = csv.writer((out / "loss.csv").open("a", buffering=1, newline=""))
-    scores_file = csv.writer((out / "validation.csv").open("a", buffering=1, newline=""))
+
+    def note(name: str, *values: object) -> None:
+        with (out / name).open("a", newline="") as file:
+            csv.writer(file).writerow(values)
 
     def checkpoint() -> None:
         save_checkpoint(
@@ -210,14 +212,14 @@ def train(
         mean_loss, counted = mean_loss + float(loss.detach()), counted + 1
         if step % 50 == 0:
             elapsed = time.monotonic() - began
-            losses.writerow([step, f"{mean_loss / counted:.5f}", f"{elapsed:.0f}"])
+            note("loss.csv", step, f"{mean_loss / counted:.5f}", f"{elapsed:.0f}")
             mean_loss, counted = 0.0, 0
         if step % validate_every == 0 or step == config.steps:
             judge.load_state_dict(average)
             scores = validate(judge, held_out)
             best = min(best, scores["mean"])
             row = [f"{k}={v:.4f}" for k, v in scores.items()]
-            scores_file.writerow([step, *row])
+            note("validation.csv", step, *row)
             log.info("step %d %s", step, " ".join(row))
         if time.monotonic() - saved > save_every:
             checkpoint()

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import seurat_tracks as st
+from seurat_tracks.errors import (
+    CameraError,
+    DepthError,
+    SchemaError,
+    SeuratTracksError,
+    WeightsError,
+)
+from seurat_tracks.evaluation.ratio import log_ratio_error
+from seurat_tracks.scenes.generate import SceneBatch, SceneConfig, make_scenes
+from seurat_tracks.windows import plan_windows
+
+SIZE = (640, 480)
+
+
+def scene(camera: str = "drive", frames: int = 12, seed: int = 5) -> SceneBatch:
+    config = SceneConfig(
+        frames=frames, support=150, queries=23, camera=camera, figures=0, sparse=0
+    )
+    return make_scenes(1, config, torch.Generator().manual_seed(seed))
+
+
+def pixels(batch: SceneBatch) -> np.ndarray:
+    centre = np.array([(SIZE[0] - 1) / 2, (SIZE[1] - 1) / 2])
+    return batch.xy[0].numpy().astype(np.float64) * max(SIZE) / 2 + centre
+
+
+def dataset(batch: SceneBatch, *, support: bool = True) -> xr.Dataset:
+    """Tracks of a scene; support is the scene's own, in every window."""
+    M, T = batch.support, batch.xy.shape[2]
+    xy, visible = pixels(batch), batch.visible[0].numpy()
+    inside = ((xy >= 0) & (xy <= np.array(SIZE) - 1)).all(-1)
+    visible = visible & inside
+    keep = visible.any(1)
+    keep[:M] = False
+    seen = np.where(visible[..., None], xy, np.nan)
+    ds = st.from_arrays(seen[keep], visible[keep], frame_size=SIZE)
+    if support:
+        plan = plan_windows(T)
+        frames = np.maximum(plan.frames, 0)
+        there = visible[:M, frames] & (plan.frames >= 0)
+        places = np.where(there[..., None], xy[:M][:, frames], np.nan)
+        ds = ds.assign(
+            support_xy=(
+                ("window", "support", "step", "coord"),
+                np.moveaxis(places, 0, 1).astype(np.float32),
+            ),
+            support_visible=(
+                ("window", "support", "step"),
+                np.ascontiguousarray(np.moveaxis(there, 0, 1)),
+            ),
+        ).assign_coords(
+            window_start=("window", plan.start), window_stride=("window", plan.stride)
+        )
+    ds.attrs["truth"] = batch.z[0].numpy()[keep].tolist()
+    return ds
+
+
+@pytest.fixture(scope="module")
+def ds() -> xr.Dataset:
+    return dataset(scene())
+
+
+@pytest.fixture(scope="module")
+def lifted(ds: xr.Dataset) -> xr.Dataset:
+    return ds.seurat.depth_ratio(device="cpu")
+
+
+def test_ratios_follow_a_driving_camera(ds: xr.Dataset, lifted: xr.Dataset) -> None:
+    score = log_ratio_error(
+        lifted.log_depth_ratio.values,
+        np.array(ds.attrs["truth"]),
+        ds.visible.values,
+    )
+    assert score.constant > 0.02
+    assert score.relative < 0.6
+
+
+def test_what_is_returned(ds: xr.Dataset, lifted: xr.Dataset) -> None:
+    lifted.seurat.validate()
+    assert lifted.log_depth_ratio.dtype == lifted.depth_ratio_sigma.dtype == np.float32
+    assert lifted.track.values.tolist() == ds.track.values.tolist()
+    first = ds.visible.values.argmax(1)
+    assert lifted.reference_frame.values.tolist() == ds.time.values[first].tolist()
+    at_reference = lifted.log_depth_ratio.values[np.arange(len(first)), first]
+    assert (at_reference == 0).all()
+    assert np.isfinite(lifted.log_depth_ratio).all()
+    assert (lifted.depth_ratio_sigma >= 0).all()
+    assert lifted.attrs["model_hash"] == st.load_model().hash
+    assert "log_depth_ratio" not in ds
+
+
+def same(a: xr.Dataset, b: xr.Dataset, atol: float = 1e-4) -> None:
+    np.testing.assert_allclose(
+        a.log_depth_ratio.values, b.log_depth_ratio.values, atol=atol
+    )
+
+
+def test_track_chunks_do_not_matter(ds: xr.Dataset, lifted: xr.Dataset) -> None:
+    for size in (1, 5):
+        out = ds.chunk({"track": size}).seurat.depth_ratio(device="cpu")
+        assert out.log_depth_ratio.chunks is not None
+        same(out, lifted)
+
+
+def test_order_and_number_of_tracks_do_not_matter(
+    ds: xr.Dataset, lifted: xr.Dataset
+) -> None:
+    order = np.random.default_rng(0).permutation(ds.sizes["track"])
+    same(ds.isel(track=order).seurat.depth_ratio(), lifted.isel(track=order))
+    same(ds.isel(track=[3]).seurat.depth_ratio(), lifted.isel(track=[3]))
+
+
+@pytest.mark.parametrize("centre", [0.0, 0.5])
+def test_image_size_does_not_matter(
+    ds: xr.Dataset, lifted: xr.Dataset, centre: float
+) -> None:
+    # doubled pixels have their centres at 2 x + 0.5; half a pixel more or less is
+    # not to matter either
+    larger = {v: (2 * ds[v] + centre).astype("float32") for v in ("xy", "support_xy")}
+    large = ds.assign(larger).assign_attrs(frame_size=[2 * s for s in SIZE])
+    same(large.seurat.depth_ratio(), lifted, atol=1e-4)
+
+
+def test_tracks_alone_in_any_order_and_chunks() -> None:
+    batch = scene("orbit")
+    ds = dataset(batch, support=False)
+    whole = ds.seurat.depth_ratio()
+    order = np.random.default_rng(1).permutation(ds.sizes["track"])
+    same(ds.isel(track=order).seurat.depth_ratio(), whole.isel(track=order))
+    lazy = ds.chunk({"track": 4, "time": 5}).seurat.depth_ratio()
+    same(lazy, whole)
+
+
+def test_hidden_coordinates_do_not_matter(ds: xr.Dataset, lifted: xr.Dataset) -> None:
+    guess = ds.xy.where(ds.visible, 17.0)
+    same(ds.assign(xy=guess.astype(np.float32)).seurat.depth_ratio(), lifted, 1e-6)
+
+
+def test_building_the_graph_computes_nothing(
+    ds: xr.Dataset, raise_if_dask_computes: Callable[[], Any]
+) -> None:
+    tracks = ds.chunk({"track": 6})
+    tracks = tracks.drop_vars(["support_xy", "support_visible"], errors="ignore")
+    with raise_if_dask_computes():
+        out = tracks.seurat.lift3d(intrinsics={"fov": 70}, depth=2.0)
+    assert out.xyz.chunks is not None
+    out.compute(scheduler="synchronous")
+
+
+def test_chain_is_the_papers(ds: xr.Dataset, lifted: xr.Dataset) -> None:
+    chained = ds.seurat.depth_ratio(fuse="chain")
+    assert np.isnan(chained.depth_ratio_sigma).all()
+    difference = np.abs(chained.log_depth_ratio - lifted.log_depth_ratio).values
+    assert difference.max() > 1e-4
+    assert np.median(difference) < 0.1
+
+
+def test_fewer_frames_than_a_window() -> None:
+    out = dataset(scene(frames=5), support=False).seurat.depth_ratio()
+    assert np.isfinite(out.log_depth_ratio).all()
+
+
+def test_nothing_is_linked_across_a_cut(ds: xr.Dataset) -> None:
+    bare = ds.drop_vars(["support_xy", "support_visible"])
+    bare = bare.drop_vars(["window_start", "window_stride"])
+    visible = bare.visible.values.copy()
+    visible[0, 7:] = False
+    visible[1, :7] = False
+    if not visible[1].any():
+        visible[1, 8:10] = True
+    bare = bare.assign(
+        visible=(("track", "time"), visible),
+        xy=bare.xy.fillna(100.0),
+    ).assign_attrs(cuts=[7])
+    out = bare.seurat.depth_ratio()
+    ratio = out.log_depth_ratio.values
+    assert np.isnan(ratio[0, 7:]).all()
+    assert np.isfinite(ratio[0, :7]).all()
+    assert np.isnan(ratio[1, :7]).all()
+    assert np.isfinite(ratio[1, 7:]).all()
+
+
+def test_lift3d_relative_is_honest(ds: xr.Dataset) -> None:
+    with pytest.warns(UserWarning, match="60"):
+        out = ds.seurat.lift3d()
+    assert "relative" in out.attrs["units"]
+    assert out.attrs["depth_source"] == "none"
+    np.testing.assert_allclose(out.depth, np.exp(out.log_depth_ratio), rtol=1e-5)
+
+
+def test_lift3d_metric_projects_back(ds: xr.Dataset) -> None:
+    out = ds.seurat.lift3d(depth=4.0, intrinsics=(500.0, 510.0, 300.0, 200.0))
+    assert out.attrs["units"] == "m"
+    x, y, z = (out.xyz.sel(axis=a) for a in "xyz")
+    seen = ds.visible.values
+    np.testing.assert_allclose(
+        (500 * x / z + 300).values[seen], ds.xy.sel(coord="x").values[seen], atol=0.01
+    )
+    np.testing.assert_allclose(
+        (510 * y / z + 200).values[seen], ds.xy.sel(coord="y").values[seen], atol=0.01
+    )
+    assert np.median(z.values[seen]) == pytest.approx(4.0, rel=0.3)
+    out.seurat.validate()
+
+
+def tracks(n: int = 6, frames: int = 10, **settings: Any) -> xr.Dataset:
+    rng = np.random.default_rng(2)
+    xy = rng.uniform(50, 400, (n, 1, 2)) + rng.normal(0, 1, (n, frames, 2))
+    return st.from_arrays(xy, frame_size=SIZE, **settings)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [
+        (lambda d: d.isel(track=slice(0, 0)), "track"),
+        (lambda d: d.isel(time=[3]), "at least two frames"),
+        (lambda d: d.assign(visible=d.visible & False), "visible"),
+        (lambda d: d.assign(xy=d.xy.where(d.xy < 60)), "xy"),
+        (lambda d: d.assign(xy=d.xy.where(d.xy < 60, np.inf)), "xy"),
+        (lambda d: d.assign_coords(track=[1, 1, 2, 3, 4, 5]), "track"),
+        (lambda d: d.rename(track="points"), "points"),
+        (lambda d: d.transpose("time", "track", "coord"), "order|dim"),
+        (lambda d: d.assign_coords(time=d.time[::-1].values), "time"),
+        (lambda d: d.assign(xy=d.xy + 5000), "frame"),
+        (lambda d: d.drop_attrs(), "frame_size"),
+    ],
+)
+def test_bad_tracks_are_refused(
+    spoil: Callable[[xr.Dataset], xr.Dataset], text: str
+) -> None:
+    with pytest.raises(SchemaError, match=text):
+        spoil(tracks()).seurat.lift3d(intrinsics={"fov": 60})
+
+
+def test_bad_settings_are_refused_before_any_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from seurat_tracks import lift
+
+    monkeypatch.setattr(lift, "_lift_block", None)
+    good = tracks()
+    with pytest.raises(SeuratTracksError, match="fuse"):
+        good.seurat.depth_ratio(fuse="magic")
+    with pytest.raises(WeightsError, match="no model"):
+        good.seurat.lift3d(model="nowhere", intrinsics={"fov": 60})
+    with pytest.raises(WeightsError, match="not available"):
+        good.seurat.depth_ratio(device="vulkan")
+    with pytest.raises(DepthError):
+        good.seurat.lift3d(depth="deep", intrinsics={"fov": 60})
+    with pytest.raises(CameraError):
+        good.seurat.lift3d(intrinsics=(1.0, -2.0, 3.0, 4.0))
+
+
+def test_lazy_tracks_with_bad_values_fail_when_computed() -> None:
+    ds = tracks().chunk({"track": 2})
+    bad = ds.assign(xy=ds.xy.where(ds.track != 4))
+    out = bad.seurat.depth_ratio()
+    with pytest.raises(SchemaError, match="not finite"):
+        out.compute()
+
+
+def test_ids_stay_the_callers_own() -> None:
+    ids = ["tail", "nose", "ear", "eye", "left paw", "right paw"]
+    out = tracks(ids=ids).seurat.lift3d(intrinsics={"fov": 60})
+    assert out.track.values.tolist() == ids
