@@ -57,7 +57,8 @@ class _Pass:
             if not hits.any():
                 continue
             first = int(np.argmax(hits > 0))
-            where = f"{counts.dims[0]} {self._label(str(counts.dims[0]), first)}"
+            dims = [str(dim) for dim in counts.dims]
+            where = f"{dims[0]} {self._label(dims[0], first)}" if dims else ""
             if f"{key}/first" in computed:
                 frame = int(computed[f"{key}/first"].values[first])
                 where += f", time {self._label('time', frame)}"
@@ -182,12 +183,11 @@ def _check_positions(
 def _check_frame(
     found: _Pass, xy: xr.DataArray, visible: xr.DataArray, frame_size: Any
 ) -> None:
-    try:
-        width, height = (float(side) for side in frame_size)
-    except (TypeError, ValueError):
+    if not (isinstance(frame_size, list | tuple) and len(frame_size) == 2):
         return
-    if not (width > 0 and height > 0):
+    if not all(type(side) is int and side > 0 for side in frame_size):
         return
+    width, height = frame_size
 
     def outside(w: float, h: float) -> xr.DataArray:
         margin = FAR_OUTSIDE * max(w, h)
@@ -214,7 +214,7 @@ def _check_frame(
         if fits_swapped[0]:
             return fault + (
                 "they fit when width and height change places: "
-                f'ds.attrs["frame_size"] = [{height:g}, {width:g}]'
+                f'ds.attrs["frame_size"] = [{height}, {width}]'
             )
         return fault + (
             "correct frame_size [width, height], or give xy in its pixels, or set "
@@ -246,7 +246,11 @@ def _check_derived(found: _Pass, name: str, array: xr.DataArray) -> None:
 
 
 def _check_coordinates(found: _Pass, ds: xr.Dataset) -> None:
-    if "time" in ds.indexes and np.issubdtype(ds["time"].dtype, np.integer):
+    if (
+        "time" in ds.indexes
+        and ds.sizes["time"]
+        and np.issubdtype(ds["time"].dtype, np.integer)
+    ):
         times = ds.indexes["time"].to_numpy()
         for name, dim in (
             ("query_frame", "track"),

@@ -332,8 +332,8 @@ def _lift_block(
 ) -> np.ndarray:
     """Lift a block of tracks (N, T, 2); returns ratio and sigma (N, 2, T)."""
     from seurat_tracks import fusion
-    from seurat_tracks.model.pretrained import cached_network
     from seurat_tracks.model.predict import predict_windows
+    from seurat_tracks.model.pretrained import cached_network
 
     N, T = visible.shape
     if N == 0:
@@ -366,7 +366,7 @@ def _lift_block(
     else:
         curve, sigma = fusion.solve(plan, ratio, scale, visible, reference)
     # nothing links a track across a cut, and nothing is known of one never seen
-    known = shot[None, :] == shot[reference][:, None]
-    known &= visible.any(1)[:, None]
+    same_shot: np.ndarray = shot[None, :] == shot[reference][:, None]
+    known = same_shot & visible.any(1)[:, None]
     out = np.stack([curve, sigma], axis=1).astype(np.float32)
     return np.where(known[:, None], out, np.float32(np.nan))

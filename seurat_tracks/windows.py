@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,7 +16,7 @@ WINDOW_LENGTH = 8
 """Frames in a window, W of the paper (section 4.2)."""
 
 WINDOW_STEP = 4
-"""Frames between window starts, S of the paper, whose value it does not state: W / 2."""
+"""Frames between window starts, S of the paper; not stated there, W / 2 here."""
 
 DEFAULT_STRIDES = (1, 2, 4)
 """Frame strides of the windows: long baselines carry what neighbouring frames lose."""
@@ -89,7 +90,7 @@ def plan_windows(
     frames: list[np.ndarray] = []
     for stride in sorted({int(s) for s in strides} | {1}):
         span = (length - 1) * stride + 1
-        for begin, end in zip(edges[:-1], edges[1:], strict=True):
+        for begin, end in pairwise(edges):
             if end - begin < span:
                 if stride > 1:
                     continue

@@ -32,7 +32,9 @@ def test_chain_uses_the_index_of_the_next_start_only(curve: np.ndarray) -> None:
     answer = exact(plan, curve[:, :20])
     spoilt = answer.copy()
     spoilt[0, :, 5:] += 1.0  # frames 5.. of window 0: the next window has the say
-    np.testing.assert_array_equal(chain(plan, answer, 20)[0], chain(plan, spoilt, 20)[0])
+    np.testing.assert_array_equal(
+        chain(plan, answer, 20)[0], chain(plan, spoilt, 20)[0]
+    )
     spoilt[0, :, 4] += 0.1  # the link to the next window
     moved = chain(plan, spoilt, 20)[0] - chain(plan, answer, 20)[0]
     np.testing.assert_allclose(moved[:, 4:], 0.1, atol=1e-12)

@@ -29,7 +29,7 @@ def test_many_tracks_are_spread_evenly_whatever_their_order(
     xy = np.concatenate([crowd, rest]) + rng.normal(0, 0.1, (3300, 8, 2))
     visible = rng.random((3300, 8)) > 0.1
     plan = plan_windows(8, strides=(1,))
-    places, seen = support_from_tracks(xy, visible, plan, SIZE)
+    places, _ = support_from_tracks(xy, visible, plan, SIZE)
     assert places.shape[1] == MOST
     corner = (np.nan_to_num(places[0, :, :, 0], nan=0).max(1) < 21).mean()
     assert corner < 0.7  # of the tracks, nine in ten are in that corner

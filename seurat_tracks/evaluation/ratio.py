@@ -16,13 +16,13 @@ class RatioError(NamedTuple):
         Of the prediction.
     constant
         Of the prediction "depth stays constant"; the mean size of the true change.
-    count
-        Observations that count.
+    observations
+        How many count.
     """
 
     error: float
     constant: float
-    count: int
+    observations: int
 
     @property
     def relative(self) -> float:

@@ -40,9 +40,7 @@ def fill_hidden(xy: Tensor, visible: Tensor) -> Tensor:
     return clean.gather(-2, index[..., None].expand(*index.shape, 2))
 
 
-def motion_scale(
-    support_xy: Tensor, support_visible: Tensor
-) -> tuple[Tensor, Tensor]:
+def motion_scale(support_xy: Tensor, support_visible: Tensor) -> tuple[Tensor, Tensor]:
     """Size of the motion in each window, from its support points alone.
 
     The network works on motion divided by this scale and its answer is multiplied

@@ -96,9 +96,7 @@ def predict_windows(
                 tracks = np.moveaxis(points[some][:, frames[part]], 0, 1)
                 answer = network.query(
                     torch.from_numpy(np.ascontiguousarray(tracks)).to(device),
-                    torch.from_numpy(
-                        np.ascontiguousarray(seen[part, some])
-                    ).to(device),
+                    torch.from_numpy(np.ascontiguousarray(seen[part, some])).to(device),
                     state,
                 )[-1]
                 ratio[part, some] = answer.log_ratio.float().cpu().numpy()

@@ -161,7 +161,9 @@ def load_model(model: str | os.PathLike[str] = "auto") -> Pretrained:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is not a readable safetensors file: {error}") from error
+        raise WeightsError(
+            f"{path} is not a readable safetensors file: {error}"
+        ) from error
     if metadata.get("format") != FORMAT:
         raise WeightsError(
             f"{path} holds no seurat-tracks weights (its format mark is "

@@ -34,6 +34,16 @@ class Bodies:
     round: Tensor
     inverse: Tensor
 
+    def at(self, t: int) -> Bodies:
+        """Take the bodies at one time, keeping the time axis."""
+        part = slice(t, t + 1)
+        return Bodies(
+            self.frame[:, :, part],
+            self.centre[:, :, part],
+            self.round,
+            self.inverse[:, :, part],
+        )
+
 
 def make_bodies(frame: Tensor, centre: Tensor, round_: Tensor) -> Bodies:
     """Build `Bodies` with the inverse maps."""

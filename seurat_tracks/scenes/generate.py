@@ -215,9 +215,7 @@ def _room(draw: Draw, batch: int, time: Tensor) -> tuple[Bodies, Tensor]:
         ],
         -1,
     ).gather(1, kind[:, None])[:, 0]
-    above = torch.where(
-        kind == 0, draw.uniform(batch, low=0.5, high=2.0), wide * 0.7
-    )
+    above = torch.where(kind == 0, draw.uniform(batch, low=0.5, high=2.0), wide * 0.7)
     # where the camera stands in the room, as shares of its width and depth
     side = draw.uniform(batch, low=-0.7, high=0.7) * wide / 2
     front = deep * draw.uniform(batch, low=0.55, high=0.95)
@@ -243,7 +241,12 @@ def _room(draw: Draw, batch: int, time: Tensor) -> tuple[Bodies, Tensor]:
 
 
 def _solids(
-    draw: Draw, batch: int, count: int, view: _Camera, depth: Tensor, config: SceneConfig
+    draw: Draw,
+    batch: int,
+    count: int,
+    view: _Camera,
+    depth: Tensor,
+    config: SceneConfig,
 ) -> Bodies:
     """Draw boxes and ellipsoids in view; depth (B,) is that of the background."""
     device = draw.device
@@ -271,15 +274,17 @@ def _solids(
     stretch = smooth_path(draw, (batch, count), time) * 0.35 * soft[..., None, None]
     still = moves[..., None, None]
     path, spin, stretch = (torch.where(still, a, 0.0) for a in (path, spin, stretch))
-    frame = rotation(spin) @ turn[:, :, None] @ torch.diag_embed(
-        size[:, :, None] * stretch.exp()
+    frame = (
+        rotation(spin)
+        @ turn[:, :, None]
+        @ torch.diag_embed(size[:, :, None] * stretch.exp())
     )
-    return make_bodies(
-        frame, centre[:, :, None] + path, draw.chance(0.5, batch, count)
-    )
+    return make_bodies(frame, centre[:, :, None] + path, draw.chance(0.5, batch, count))
 
 
-def _figure(draw: Draw, batch: int, view: _Camera, depth: Tensor, frames: int) -> Bodies:
+def _figure(
+    draw: Draw, batch: int, view: _Camera, depth: Tensor, frames: int
+) -> Bodies:
     """Draw an articulated figure: limbs that swing about the joints of their parents."""
     device = draw.device
     time = torch.linspace(0, 1, frames, device=device)
@@ -356,7 +361,7 @@ def _choose(keep: Tensor, a: Bodies, b: Bodies) -> Bodies:
 def _cast(
     camera: _Camera, xy: Tensor, when: Tensor, bodies: Bodies, room: Bodies
 ) -> tuple[Tensor, Tensor]:
-    """Cast one ray per point at its own time; world hits (B, P, 3) and bodies (B, P)."""
+    """Cast a ray per point at its own time: world hits (B, P, 3), bodies (B, P)."""
     B, P, _ = xy.shape
     batch = torch.arange(B, device=xy.device)[:, None]
     focal = camera.focal[batch, when]
@@ -370,10 +375,7 @@ def _cast(
         cols = (when == t).any(0).nonzero()[:, 0]
         if len(cols) == 0:
             continue
-        now = Bodies(*(a[:, :, t : t + 1] for a in (bodies.frame, bodies.centre)),
-                     bodies.round, bodies.inverse[:, :, t : t + 1])
-        here = Bodies(*(a[:, :, t : t + 1] for a in (room.frame, room.centre)),
-                      room.round, room.inverse[:, :, t : t + 1])
+        now, here = bodies.at(t), room.at(t)
         origin = camera.position[:, t : t + 1]
         rays = ray[:, cols, None]
         hits = hit_distance(origin, rays, now)[..., 0]  # B p K
@@ -487,7 +489,9 @@ def make_scenes(batch: int, config: SceneConfig, generator: Generator) -> SceneB
     on_body = body >= 0
     which = body.clamp_min(0)
     start_frame = bodies.inverse[index, which, start]
-    local = (start_frame @ (hit - bodies.centre[index, which, start])[..., None])[..., 0]
+    local = (start_frame @ (hit - bodies.centre[index, which, start])[..., None])[
+        ..., 0
+    ]
     local = torch.where(through[..., None], spot, local)
     frames = bodies.frame[index, which]  # B P T 3 3
     moved = (frames @ local[:, :, None, :, None])[..., 0] + bodies.centre[index, which]

@@ -39,9 +39,7 @@ class Draw:
 
     def integers(self, high: int, *shape: int) -> Tensor:
         """Draw integers from 0 to high - 1."""
-        return torch.randint(
-            high, shape, generator=self.generator, device=self.device
-        )
+        return torch.randint(high, shape, generator=self.generator, device=self.device)
 
     def direction(self, *shape: int) -> Tensor:
         """Draw unit vectors (*shape, 3)."""
@@ -91,7 +89,7 @@ def smooth_path(draw: Draw, shape: tuple[int, ...], time: Tensor) -> Tensor:
 
 
 def jitter_path(draw: Draw, shape: tuple[int, ...], time: Tensor) -> Tensor:
-    """Shake of a hand-held camera: a few fast sinusoids, 0 at time 0. (*shape, T, 3)."""
+    """Shake of a hand-held camera: fast sinusoids, 0 at time 0. (*shape, T, 3)."""
     t = time[:, None]
     total = torch.zeros(*shape, len(time), 3, device=time.device)
     for _ in range(3):

@@ -48,8 +48,10 @@ def training_batch(seed: int, step: int, tracks: int, device: torch.device) -> B
     return Batch(xy, visible, scenes.z, scenes.visible, support)
 
 
-def validation_batches(seed: int, scenes: int, device: torch.device) -> dict[str, Batch]:
-    """Fixed held-out scenes by kind of camera motion, with moderate noise."""
+def validation_batches(
+    seed: int, scenes: int, device: torch.device
+) -> dict[str, Batch]:
+    """Draw fixed held-out scenes by kind of camera motion, with moderate noise."""
     batches = {}
     noise = SpoilConfig(clean=0.0, jitter=(3e-4, 1e-3), drift=(1e-4, 3e-4))
     for i, camera in enumerate(CAMERAS):

@@ -252,9 +252,7 @@ def main() -> None:
         learning_rate=args.rate,
         warmup=args.warmup,
     )
-    train(
-        config, args.out, device=args.device, minutes=args.minutes, start=args.start
-    )
+    train(config, args.out, device=args.device, minutes=args.minutes, start=args.start)
 
 
 if __name__ == "__main__":

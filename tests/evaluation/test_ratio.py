@@ -27,7 +27,7 @@ def test_by_hand() -> None:
     visible = np.array([[0, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]], bool)
     guess = np.array([[7.0, 5.0, 6.5, 6.0], [0, 0, 0, 0], [0, 0.3, 0, 0]])
     score = log_ratio_error(guess, z, visible)
-    assert score.count == 3
+    assert score.observations == 3
     assert score.error == pytest.approx((0.5 + 1.0 + 0.3) / 3)
     assert score.constant == pytest.approx((1 + 2 + 0) / 3)
 

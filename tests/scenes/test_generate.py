@@ -112,7 +112,9 @@ def test_hit_distance_of_known_shapes() -> None:
     found = hit_distance(torch.zeros(1, 1, 3), rays, bodies)[0, :, :, 0]
     torch.testing.assert_close(found[0], torch.tensor([7.0, 9.0]))
     assert (found[1:] == FAR).all()
-    leaving = hit_distance(torch.tensor([[[0.0, 0.0, 10.0]]]), rays, bodies, inside=True)
+    leaving = hit_distance(
+        torch.tensor([[[0.0, 0.0, 10.0]]]), rays, bodies, inside=True
+    )
     assert leaving[0, 0, 0, 0] == pytest.approx(3.0)
 
 

