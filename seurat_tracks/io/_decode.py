@@ -185,7 +185,8 @@ class VideoFile:
                 frames = packet.decode()
             except av.FFmpegError:
                 continue
-            yield from frames
+            # A damaged frame comes patched up with what was there before: a copy.
+            yield from (frame for frame in frames if not frame.is_corrupt)
 
     def _from(self, key: int | None, keys: list[int]) -> Iterator[VideoFrame]:
         """Frames from the key frame with this pts on, or from the start of the file."""

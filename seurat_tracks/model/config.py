@@ -70,7 +70,7 @@ PRESETS = {
         layers=3,
         mlp_ratio=2.0,
         shared_branches=True,
-        iterations=2,
+        iterations=1,
     ),
     "base": ModelConfig(),
 }

@@ -57,10 +57,12 @@ def find_cuts(video: xr.DataArray, *, progress: Progress | None = None) -> list[
             continue
         if pending is not None:
             # The frame after a break: back to what was before it (a flash), or not.
-            pending, broke = None, pending
-            if _likeness(small[-3], small[-1]) >= _SAME:
+            flash = _likeness(small[-3], small[-1]) >= _SAME
+            if not flash:
+                cuts.append(pending)
+            pending = None
+            if flash:
                 continue
-            cuts.append(broke)
         if _likeness(small[-2], small[-1]) < _SAME:
             pending = t
     if pending is not None:

@@ -76,7 +76,7 @@ def test_queries_on_any_frame_go_both_ways() -> None:
 
 
 def test_order_and_company_of_queries_change_nothing() -> None:
-    frames, maps = planar_clip("mixed", 12, SIZE)
+    frames, _ = planar_clip("mixed", 12, SIZE)
     points = np.column_stack([np.resize([0, 5], 25), grid(5, SIZE)])
     whole = run(frames, points, plan_windows(12))
     mixed = np.random.default_rng(3).permutation(25)
