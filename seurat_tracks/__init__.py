@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from seurat_tracks.lift import depth_ratio, lift3d
     from seurat_tracks.model.pretrained import load_model
     from seurat_tracks.schema import validate
-    from seurat_tracks.trackers import track
+    from seurat_tracks.trackers.track import track
 
 _HOMES = {
     "depth_ratio": ("seurat_tracks.lift", "depth_ratio"),

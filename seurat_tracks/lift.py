@@ -217,6 +217,8 @@ def lift3d(
     validate_for_lift(ds, values=False)
     source = resolve_depth(depth)
     ds = set_intrinsics(ds, intrinsics)
+    if source is not None:
+        source.at_tracks(ds)  # faults of the source show before the network runs
     ds = depth_ratio(
         ds,
         model=model,
@@ -366,7 +368,7 @@ def _lift_block(
     else:
         curve, sigma = fusion.solve(plan, ratio, scale, visible, reference)
     # nothing links a track across a cut, and nothing is known of one never seen
-    same_shot: np.ndarray = shot[None, :] == shot[reference][:, None]
-    known = same_shot & visible.any(1)[:, None]
+    known = np.equal.outer(shot[reference], shot)
+    known[~visible.any(1)] = False
     out = np.stack([curve, sigma], axis=1).astype(np.float32)
     return np.where(known[:, None], out, np.float32(np.nan))

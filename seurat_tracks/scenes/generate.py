@@ -65,7 +65,7 @@ class SceneConfig:
     camera: str | None = None
     figures: float = 0.35
     moving: float = 0.65
-    sparse: float = 0.12
+    sparse: float = 0.2
 
 
 @dataclass
@@ -112,6 +112,16 @@ def _pick(kind: Tensor, values: tuple[float, ...], device: torch.device) -> Tens
     return torch.tensor(values, device=device)[kind]
 
 
+def _narrow(focal: Tensor) -> Tensor:
+    """How much smaller motion is filmed through a long lens, so that it stays in."""
+    return (1.732 / focal).clamp(max=1.0)  # 1 at a field of view of 60 degrees
+
+
+def _sideways(slow: Tensor) -> Tensor:
+    """Factors (..., 3) that slow motion across the picture, not along its depth."""
+    return torch.stack([slow, slow, torch.ones_like(slow)], -1)
+
+
 def _camera(draw: Draw, batch: int, reach: Tensor, config: SceneConfig) -> _Camera:
     """Draw cameras; reach (B,) is a typical depth of the scene in metres."""
     device = draw.device
@@ -128,12 +138,17 @@ def _camera(draw: Draw, batch: int, reach: Tensor, config: SceneConfig) -> _Came
     high = _pick(kind, (0, 0.12, 0.7, 0.01, 0.75, 0.3, 0.02, 0.6), device)
     turn_low = _pick(kind, (0, 0.002, 0.002, 0.03, 0.001, 0.005, 1e-4, 0.01), device)
     turn_high = _pick(kind, (0, 0.08, 0.03, 0.9, 0.12, 0.15, 0.02, 0.5), device)
+    # most cameras see about 55 degrees; long and very wide lenses are rarer
+    fov = (55.0 * (0.42 * draw.normal(batch)).exp()).clamp(10.0, 115.0)
+    fov = torch.deg2rad(fov)
+    focal = 1 / (fov / 2).tan()
+    slow = _narrow(focal)
     u, w = draw.uniform(batch), draw.uniform(batch)
     travel = low.clamp_min(1e-6) * (high / low.clamp_min(1e-6)).clamp_min(1e-6) ** u
     travel = torch.where(kind == 0, 0.0, travel) * reach
     angle = turn_low.clamp_min(1e-6)
     angle = angle * (turn_high / turn_low.clamp_min(1e-6)).clamp_min(1e-6) ** w
-    angle = torch.where(kind == 0, 0.0, angle)
+    angle = torch.where(kind == 0, 0.0, angle * slow)
 
     path = smooth_path(draw, (batch,), time)
     # the main direction by kind: sideways to orbit, forwards or back to drive and walk
@@ -151,6 +166,7 @@ def _camera(draw: Draw, batch: int, reach: Tensor, config: SceneConfig) -> _Came
     shake = jitter_path(draw, (batch,), time)
     shaky = _pick(kind, (0, 0.15, 0.02, 0.01, 0.01, 0.10, 0.02, 0.05), device)
     position = travel[:, None, None] * (steer + shaky[:, None, None] * shake)
+    position = position * _sideways(slow)[:, None]
 
     spin = smooth_path(draw, (batch,), time) * torch.tensor(
         [0.7, 1.0, 0.35], device=device
@@ -169,8 +185,6 @@ def _camera(draw: Draw, batch: int, reach: Tensor, config: SceneConfig) -> _Came
     )
     vector = vector + torch.where((kind == 2)[:, None, None], look, 0.0)
 
-    fov = torch.deg2rad(draw.uniform(batch, low=30.0, high=110.0))
-    focal = 1 / (fov / 2).tan()
     zoom = draw.normal(batch) * 0.25 * (kind == 6)
     focal = focal[:, None] * (zoom[:, None] * time).exp()
 
@@ -266,6 +280,7 @@ def _solids(
     moves = lively & draw.chance(0.55, batch, count)
     travel = draw.log_uniform(batch, count, low=0.01, high=0.7) * z
     path = smooth_path(draw, (batch, count), time) * travel[..., None, None]
+    path = path * _sideways(_narrow(view.focal[:, 0]))[:, None, None]
     angle = draw.log_uniform(batch, count, low=0.01, high=1.2)
     spins = draw.chance(0.6, batch, count)
     spin = smooth_path(draw, (batch, count), time)
@@ -296,6 +311,7 @@ def _figure(
     root = torch.cat([place * (z / focal)[:, None], z[:, None]], -1)
     travel = draw.log_uniform(batch, low=0.005, high=0.5) * z
     walk = smooth_path(draw, (batch,), time) * travel[:, None, None]
+    walk = walk * _sideways(_narrow(focal))[:, None]
     spin = smooth_path(draw, (batch,), time)
     spin = spin * draw.log_uniform(batch, low=0.01, high=1.0)[:, None, None]
     upright = rotation(
@@ -429,7 +445,9 @@ def make_scenes(batch: int, config: SceneConfig, generator: Generator) -> SceneB
     solids = _solids(draw, batch, config.solids, camera, reach, config)
     clutter = _solids(draw, batch, LIMBS, camera, reach, config)
     figure = _figure(draw, batch, camera, reach, T)
-    with_figure = draw.chance(config.figures, batch)
+    joints = draw.chance(config.sparse, batch)
+    often = torch.where(joints, max(config.figures, 0.7), config.figures)
+    with_figure = (draw.uniform(batch) < often) & (config.figures > 0)
     limbs = _choose(with_figure, figure, clutter)
     bodies = _join(solids, limbs)
     K = bodies.round.shape[1]
@@ -473,7 +491,6 @@ def make_scenes(batch: int, config: SceneConfig, generator: Generator) -> SceneB
     hit, body = _cast(camera, torch.cat([support, query], 1), start, bodies, room)
 
     # joints: points inside bodies, seen through them
-    joints = draw.chance(config.sparse, batch)
     owner = torch.where(
         with_figure[:, None].expand(batch, M + N) & draw.chance(0.75, batch, M + N),
         config.solids + draw.integers(LIMBS, batch, M + N),
