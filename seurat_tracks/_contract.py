@@ -307,6 +307,14 @@ COORDINATES: Mapping[str, CoordinateSpec] = _by_name(
         "positions along the time axis between two steps of the window, at least 1",
         optional=False,
     ),
+    CoordinateSpec(
+        "window_frame",
+        ("window", "step"),
+        "int",
+        "",
+        "frame number of each step of a window, -1 where the step is padding; shows "
+        "when frames were left out after the support was tracked",
+    ),
 )
 """Every coordinate of the contract; a Dataset may hold others of the caller's."""
 

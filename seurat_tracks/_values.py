@@ -255,7 +255,6 @@ def _check_coordinates(found: _Pass, ds: xr.Dataset) -> None:
         for name, dim in (
             ("query_frame", "track"),
             ("reference_frame", "track"),
-            ("window_start", "window"),
         ):
             if name in ds.coords and ds[name].dims == (dim,):
                 found.refuse(name, ~ds[name].isin(times), _not_in_time(name))
@@ -301,7 +300,15 @@ def _not_in_time(name: str) -> _Finding:
     return lambda n, where: (
         f"{name}: {n.sum()} frame numbers are not among the values of time (first: "
         f"{where}). Cure: give frame numbers as in ds.time, not positions or seconds"
+        + _without(name)
     )
+
+
+def _without(name: str) -> str:
+    """Say how to go on where frames were left out on purpose."""
+    if name.startswith("attrs"):
+        return "; where frames were left out, keep the cuts that are still there"
+    return f'; where frames were left out, ds.drop_vars("{name}")'
 
 
 def _some(counts: np.ndarray, array: xr.DataArray) -> str:

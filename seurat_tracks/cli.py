@@ -80,7 +80,7 @@ Grid = Annotated[
         "--grid",
         min=1,
         metavar="N",
-        help="Short for --queries grid:N.  [default: 24]",
+        help=r"Short for --queries grid:N.  \[default: 24]",
     ),
 ]
 TrackerName = Annotated[
@@ -114,8 +114,10 @@ def track(
     """
     points = _queries(queries, grid)
     with _reported(debug):
+        from seurat_tracks.io.video import open_video
+
         _refuse_output(out, overwrite)
-        ds = _track(video, points, tracker, quiet)
+        ds = _track(open_video(video), points, tracker, quiet)
         _save(ds, out, overwrite, quiet)
 
 
@@ -146,7 +148,7 @@ def lift(
         typer.Option(
             "--fov",
             metavar="DEGREES",
-            help="Horizontal field of view of the camera.  [default: 60, assumed]",
+            help=r"Horizontal field of view of the camera.  \[default: 60, assumed]",
         ),
     ] = None,
     intrinsics: Annotated[
@@ -190,12 +192,14 @@ def lift(
     points = _queries(queries, grid)
     camera = _camera(fov, intrinsics)
     with _reported(debug):
-        from seurat_tracks.model.pretrained import find_weights, resolve_device
+        from seurat_tracks.depth import resolve_depth
+        from seurat_tracks.model.pretrained import load_model, resolve_device
 
+        # All that can be refused is refused before minutes of tracking.
         _refuse_output(out, overwrite)
-        find_weights(model)
+        load_model(model)
         resolve_device(device)
-        metric = _depth(depth)
+        metric = resolve_depth(_depth(depth))
         if _looks_like_store(source):
             if points != {"grid": 24} or tracker != "lk":
                 raise typer.BadParameter(
@@ -203,10 +207,24 @@ def lift(
                     f"{source} brings its own tracks"
                 )
             from seurat_tracks.io.store import open_store
+            from seurat_tracks.schema import validate_for_lift
 
             ds = open_store(source)
+            validate_for_lift(ds)
+            _refuse_misfit(ds, metric, camera)
         else:
-            ds = _track(source, points, tracker, quiet)
+            from seurat_tracks.io.video import open_video
+
+            video = open_video(source)
+            _refuse_misfit(_blank(video), metric, camera)
+            ds = _track(video, points, tracker, quiet)
+        if camera is None and "intrinsics" not in ds.attrs:
+            typer.echo(
+                "note: neither --fov nor --intrinsics was given: a horizontal field of "
+                "view of 60 degrees is assumed, so x and y in 3D are guesses",
+                err=True,
+            )
+            warnings.filterwarnings("ignore", message="no camera intrinsics given")
         lifted = ds.seurat.lift3d(
             depth=metric,
             intrinsics=camera,
@@ -268,7 +286,7 @@ def demo(
             clip=clip.value,
             model=model,
             device=device,
-            progress=not quiet,
+            progress=_bars(quiet),
             say=(lambda text: None) if quiet else typer.echo,
         )
         stages = ", ".join(f"{k} {v:.1f} s" for k, v in result.seconds.items())
@@ -315,6 +333,9 @@ def _reported(debug: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         raise typer.Exit(130) from None
+    except BrokenPipeError:
+        # Whoever read our output has enough of it (`... | head`): no fault to report.
+        raise
     except (ValueError, OSError, ImportError, MemoryError, RuntimeError) as error:
         # click's own exceptions are RuntimeErrors of another meaning
         if isinstance(error, typer.Exit | typer.Abort):
@@ -392,26 +413,49 @@ def _looks_like_store(path: Path) -> bool:
 def _refuse_output(out: Path, overwrite: bool) -> None:
     """Refuse before the minutes of work what `save` would refuse after them."""
     from seurat_tracks.errors import StoreError
+    from seurat_tracks.io.store import check_target
 
-    if not out.absolute().parent.is_dir():
-        raise StoreError(f"{out}: the folder {out.absolute().parent} does not exist")
     if out.exists() and not overwrite:
         raise StoreError(f"{out} exists already; add --overwrite to replace it")
+    check_target(out, overwrite=overwrite)
+
+
+def _blank(video: xr.DataArray) -> xr.Dataset:
+    """One track in the frames of a video, to try a camera and a depth source on."""
+    import numpy as np
+
+    from seurat_tracks.io.arrays import from_arrays
+
+    return from_arrays(
+        np.zeros((1, video.sizes["time"], 2), np.float32),
+        frame_size=video.attrs["frame_size"],
+        time=video["time"].values,
+    )
+
+
+def _refuse_misfit(ds: xr.Dataset, metric: Any, camera: Any) -> None:
+    """Refuse a camera or depth maps that are not those of this video."""
+    from seurat_tracks.geometry import resolve_intrinsics
+
+    if camera is not None:
+        resolve_intrinsics(camera, ds.attrs["frame_size"])
+    if metric is not None:
+        metric.at_tracks(ds)
 
 
 def _track(
-    video: Path, points: dict[str, Any], tracker: str, quiet: bool
+    video: xr.DataArray, points: dict[str, Any], tracker: str, quiet: bool
 ) -> xr.Dataset:
     from seurat_tracks.trackers.track import track as track_points
 
     if "queries" in points:
         points = {"queries": _read_csv(points["queries"])}
-    result = track_points(video, tracker=tracker, progress=not quiet, **points)
+    result = track_points(video, tracker=tracker, progress=_bars(quiet), **points)
     cuts = result.attrs.get("cuts")
     if cuts:
         typer.echo(
-            f"note: new shots begin at frames {', '.join(map(str, cuts))}; tracks end "
-            f"there",
+            f"note: the video is cut: a new shot begins at frame "
+            f"{', '.join(map(str, cuts))}; tracks end there",
             err=True,
         )
     return result
@@ -433,9 +477,9 @@ def _read_csv(path: Path) -> Any:
 
 def _save(ds: xr.Dataset, out: Path, overwrite: bool, quiet: bool) -> None:
     lazy = any(v.chunks is not None for v in ds.variables.values())
-    ds.seurat.save(
-        out, overwrite=overwrite, progress=lazy and not quiet and sys.stderr.isatty()
-    )
+    ds.seurat.save(out, overwrite=overwrite, progress=lazy and _bars(quiet))
+    if "depth" in ds:
+        _note_missing_depth(out)
     if quiet:
         return
     typer.echo(f"{out}: {ds.sizes['track']} tracks, {ds.sizes['time']} frames")
@@ -443,6 +487,27 @@ def _save(ds: xr.Dataset, out: Path, overwrite: bool, quiet: bool) -> None:
         typer.echo(f"depth and xyz: {ds.attrs['units']}")
         if "depth_note" in ds.attrs:
             typer.echo(ds.attrs["depth_note"])
+
+
+def _note_missing_depth(out: Path) -> None:
+    """Say how many tracks got no depth at all, as where depth maps have holes."""
+    import numpy as np
+
+    from seurat_tracks.io.store import open_store
+
+    depth = open_store(out)["depth"]
+    without = int((~np.isfinite(depth).any("time")).sum())
+    if without:
+        typer.echo(
+            f"note: {without} of {depth.sizes['track']} tracks have no depth: they are "
+            "never seen, or the depth source has no value where they are",
+            err=True,
+        )
+
+
+def _bars(quiet: bool) -> bool:
+    """Whether to draw progress bars: never into a file or a pipe."""
+    return not quiet and sys.stderr.isatty()
 
 
 def _about_installation() -> Iterator[str]:
@@ -490,13 +555,16 @@ def _about_installation() -> Iterator[str]:
 
 def _about_store(store: Path) -> Iterator[str]:
     from seurat_tracks.io.store import open_store
+    from seurat_tracks.schema import VARIABLES
 
     ds = open_store(store)
     time = ds["time"].values
     yield f"{store}: {ds.sizes['track']} tracks, {ds.sizes['time']} frames"
     yield f"frames: {time[0]} to {time[-1]}"
     yield "variables:"
-    for name, variable in ds.data_vars.items():
+    order = [name for name in VARIABLES if name in ds]
+    for name in [*order, *(n for n in ds.data_vars if n not in VARIABLES)]:
+        variable = ds[name]
         dims = ", ".join(map(str, variable.dims))
         yield f"  {name} ({dims}) {variable.dtype} {variable.attrs.get('units', '')}"
     yield "attributes:"

@@ -87,8 +87,8 @@ def validate(
     What the values must satisfy: no infinities; finite `xy` wherever `visible` is
     True; x and y both NaN or both finite; at least one visible observation; visible
     points at most a tenth of the frame's longer side outside the frame; `confidence`
-    in 0..1; `query_frame`, `reference_frame` and `window_start` among the values of
-    `time`; `seconds` finite and strictly increasing. NaN in a float variable means
+    in 0..1; `query_frame`, `reference_frame`, `window_start` and `window_frame` among
+    the values of `time`; `seconds` finite and strictly increasing. NaN in a float variable means
     that there is no value.
     """
     faults = find_faults(ds, require=require, values=values)
@@ -114,6 +114,9 @@ def validate_for_lift(ds: xr.Dataset, *, values: bool = True) -> None:
     """
     faults = find_faults(ds, values=values)
     sizes = _canonical(ds).sizes if _is_dataset(ds) else {}
+    if not values and _is_dataset(ds):
+        # Costs nothing, and a network fed with misplaced support answers all the same.
+        faults += _window_faults(_canonical(ds))
     if sizes.get("time") == 1:
         n = sizes.get("track", 0)
         faults.append(
@@ -164,6 +167,7 @@ def find_faults(
         faults += _coordinate_faults(ds, name, coordinate)
     faults += _attribute_faults(ds)
     if values:
+        faults += _window_faults(ds)
         faults += value_faults(ds, require)
     return sorted(set(faults))
 
@@ -309,6 +313,14 @@ def _shape_faults(
         return [text + f"ds.transpose({_quoted(expected)}, ...)"]
     missing = [dim for dim in expected if dim not in dims]
     extra = [dim for dim in dims if dim not in expected]
+    if name in _SUPPORT and extra == ["track"] and not missing:
+        return [
+            text + f'ds["{name}"] = ds["{name}"].isel(track=0, drop=True); '
+            'xr.concat(..., "track", data_vars="minimal") does not repeat it'
+        ]
+    if not extra and missing in (["track"], ["time"]):
+        dim = missing[0]
+        return [text + f"select one {dim} with a list, ds.isel({dim}=[0])"]
     if len(missing) == 1 and len(extra) == 1:
         return [text + f'ds.rename({{"{extra[0]}": "{missing[0]}"}}), if that is it']
     return [text + f"build {name} with exactly these dimensions"]
@@ -410,6 +422,55 @@ def _time_faults(time: pd.Index) -> list[str]:
         "ds.drop_duplicates('time') when some come twice; if these are not frame "
         f"numbers at all, {_SWAP_CURE}"
     ]
+
+
+def _window_faults(ds: xr.Dataset) -> list[str]:
+    """Find support whose frames are not those of the time axis; reads only indices."""
+    start, stride = ds.coords.get("window_start"), ds.coords.get("window_stride")
+    if (
+        "time" not in ds.indexes
+        or start is None
+        or start.dims != ("window",)
+        or stride is None
+        or stride.dims != ("window",)
+        or not _are_integers(ds["time"], start, stride)
+    ):
+        return []
+    times = ds.indexes["time"].to_numpy()
+    if len(times) == 0 or (np.diff(times) <= 0).any():
+        return []
+    cure = (
+        "Cure: lift first and select frames afterwards; or track the selected frames; "
+        'or ds.drop_dims("window"), which draws support from the tracks'
+    )
+    stray = ~np.isin(start.values, times)
+    if stray.any():
+        return [
+            f"window_start: {stray.sum()} of {stray.size} windows begin on frames that "
+            f"are not among the values of time (first: {start.values[stray][0]}); "
+            f"frames were left out, or these are not frame numbers. {cure}"
+        ]
+    frames = ds.coords.get("window_frame")
+    if frames is None or frames.dims != ("window", "step"):
+        return []
+    if not _are_integers(frames):
+        return []
+    at = np.searchsorted(times, start.values)[:, None]
+    at = at + stride.values[:, None] * np.arange(frames.sizes["step"])
+    found = times[np.clip(at, 0, len(times) - 1)]
+    wrong = (frames.values >= 0) & ((found != frames.values) | (at >= len(times)))
+    moved = wrong.any(axis=1)
+    if not moved.any():
+        return []
+    return [
+        f"window_frame: {moved.sum()} of {moved.size} windows saw frames that are not "
+        f"there now (first: frame {frames.values[wrong][0]}); frames were left out "
+        f"after the support was tracked. {cure}"
+    ]
+
+
+def _are_integers(*arrays: xr.DataArray) -> bool:
+    return all(np.issubdtype(array.dtype, np.integer) for array in arrays)
 
 
 def _attribute_faults(ds: xr.Dataset) -> list[str]:

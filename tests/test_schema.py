@@ -294,7 +294,7 @@ def test_support_must_be_whole(make_tracks):
     faults = find_faults(ds.drop_vars(["window_start", "window_stride"]))
     assert [f.split(":")[0] for f in faults] == ["window_start", "window_stride"]
     late = ds.assign_coords(window_start=("window", [0, 2, 40]))
-    assert "window_start: 1 frame numbers" in _only(late)
+    assert "window_start: 1 of 3 windows" in _only(late)
     ds["support_visible"][1, 2, 3] = True
     assert "although support_visible is True" in _only(ds)
     turned = ds.transpose("support", "window", ...)
@@ -455,3 +455,38 @@ def test_the_documentation_shows_the_contract():
         for a in schema.ATTRIBUTES.values()
     ]
     assert [row[0] for row in _rows("Dimensions")] == [f"`{d}`" for d in schema.DIMS]
+
+
+def test_support_of_frames_left_out_is_refused(make_tracks):
+    ds = _with_support(make_tracks(n_frames=11)).drop_vars("query_frame")
+    frames = ds["window_start"].values[:, None] + np.arange(8)
+    ds = ds.assign_coords(window_frame=(("window", "step"), frames))
+    validate_for_lift(ds)
+    for part in (
+        ds.isel(time=slice(0, 9)),  # a window runs over the end
+        ds.isel(time=slice(1, None)),  # a window's first frame is gone
+        ds.drop_sel(time=5),
+        ds.isel(time=slice(None, None, 2)),
+    ):
+        for lazy in (part, part.chunk(track=2)):
+            with pytest.raises(SchemaError, match="frames were left out"):
+                validate_for_lift(lazy, values=lazy is part)
+        validate_for_lift(part.drop_dims("window"))
+    # A result may be cut to some frames and kept: only lifting it anew is refused.
+    validate(ds.isel(time=slice(0, 9)), values=False)
+
+
+def test_padding_of_support_is_no_fault(make_tracks):
+    ds = _with_support(make_tracks(n_frames=5), 1)
+    frames = np.where(np.arange(8) < 5, np.arange(8), -1)[None]
+    ds = ds.assign_coords(window_frame=(("window", "step"), frames))
+    validate_for_lift(ds)
+
+
+def test_cures_of_common_slips(make_tracks):
+    ds = _with_support(make_tracks())
+    repeated = ds["support_xy"].expand_dims(track=ds["track"])
+    assert 'data_vars="minimal"' in _only(ds.assign(support_xy=repeated))
+    assert any("ds.isel(track=[0])" in f for f in find_faults(ds.isel(track=0)))
+    (late,) = find_faults(make_tracks().isel(time=slice(2, None)))
+    assert 'ds.drop_vars("query_frame")' in late

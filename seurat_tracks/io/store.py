@@ -88,7 +88,7 @@ def save(
     """
     validate(ds, values=False)
     given, target = Path(path), _local(path)
-    _check_target(target, overwrite)
+    check_target(path, overwrite=overwrite)
     label = uuid.uuid4().hex[:8]
     partial = target.with_name(f".{target.name}.{label}.partial")
     backup = target.with_name(f".{target.name}.{label}.old")
@@ -213,8 +213,21 @@ def _local(path: str | os.PathLike[str]) -> Path:
     return Path(path).expanduser().resolve()
 
 
-def _check_target(target: Path, overwrite: bool) -> None:
-    """Refuse what cannot be written before anything is computed."""
+def check_target(path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
+    """Refuse a path that `save` could not write to, before anything is computed.
+
+    Parameters
+    ----------
+    path, overwrite
+        As in `save`.
+
+    Raises
+    ------
+    StoreError
+        When the folder around `path` does not exist or is read-only, or `path` is
+        taken by something that `save` would not replace.
+    """
+    target = _local(path)
     if not target.parent.is_dir():
         raise StoreError(
             f"{target}: the folder {target.parent} does not exist. Create it first"
@@ -228,8 +241,8 @@ def _check_target(target: Path, overwrite: bool) -> None:
         if not is_store(target):
             raise StoreError(
                 f"{target}: what is there is not a store of seurat-tracks, and is not "
-                "replaced even with overwrite=True. Choose another path, or remove it "
-                "yourself"
+                "replaced, with overwriting or without. Choose another path, or remove "
+                "it yourself"
             )
     for place in (target.parent, target):
         if place.exists() and not os.access(place, os.W_OK):
@@ -400,8 +413,8 @@ def _root_attributes(target: Path) -> dict[str, Any]:
         raise StoreError(f"{target}: there is no such store{hint}")
     if not target.is_dir():
         raise StoreError(
-            f"{target}: it is a file, not a Zarr store. seurat_tracks.read knows other "
-            "formats"
+            f"{target}: it is a file, not a Zarr store, which is a folder. Tracks of "
+            "other formats come in as arrays, with seurat_tracks.from_arrays"
         )
     try:
         root = json.loads((target / "zarr.json").read_bytes())
@@ -455,11 +468,13 @@ def _check_chunks(target: Path, mark: dict[str, Any]) -> None:
         for name, expected in sorted(chunks.items())
         if (found := _count_chunks(target / name)) < expected
     ]
-    short += [
-        f"{name} has no zarr.json"
-        for name in sorted(chunks)
-        if not (target / name / "zarr.json").is_file()
-    ]
+    for name in sorted(chunks):
+        try:
+            json.loads((target / name / "zarr.json").read_bytes())
+        except FileNotFoundError:
+            short.append(f"{name} has no zarr.json")
+        except ValueError as error:
+            raise _damaged(target, f"{name}/zarr.json is not JSON: {error}") from error
     if short:
         raise _damaged(target, "files are missing: " + ", ".join(short))
 

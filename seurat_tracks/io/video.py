@@ -316,6 +316,12 @@ def _from_dataarray(video: xr.DataArray, fps: float | None) -> xr.DataArray:
     for name in ("time", "seconds"):
         if name in video.coords:
             out = out.assign_coords({name: ("time", video[name].values)})
+    if fps is None and "seconds" in video.coords and video.sizes["time"] > 1:
+        # Frames may have been left out: the rate of the whole video is not theirs.
+        moments = video["seconds"].values
+        if moments[-1] > moments[0]:
+            rate = (len(moments) - 1) / (moments[-1] - moments[0])
+            out.attrs["fps"] = float(rate)
     if fps is not None and "time" in video.coords:
         out = out.assign_coords(seconds=("time", out["time"].values / fps))
     kept = {k: v for k, v in video.attrs.items() if k not in ("fps", "frame_size")}

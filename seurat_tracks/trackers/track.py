@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any, Literal
@@ -76,6 +77,11 @@ def track(
     VideoError
         The video cannot be opened or breaks.
 
+    Warns
+    -----
+    UserWarning
+        No point could be followed beyond the frame of its query.
+
     Examples
     --------
     >>> import numpy as np
@@ -97,11 +103,8 @@ def track(
     else:
         points = parse_queries(queries, frames)
     labels = _ids(ids, points)
-    if support and (len(list(strides)) == 0 or any(s < 1 for s in strides)):
-        raise TrackerError(
-            f"strides must be whole numbers of at least 1, got {tuple(strides)}; "
-            "support=False tracks no windows."
-        )
+    if support:
+        strides = _strides(strides)
     times = frames["time"].values
     bar = _bar(progress)
     if isinstance(cuts, str):
@@ -116,19 +119,43 @@ def track(
     result = engine.track(
         frames, points, plan, cuts=places, support_grid=SUPPORT_GRID, progress=bar
     )
+    if result.visible.sum() == len(points):
+        warnings.warn(
+            f"no point of {frames.attrs['source']} could be followed to another frame: "
+            "the picture may be blank or blurred, or the points lie on nothing that "
+            "can be told apart. Depth of these tracks rests on no evidence.",
+            UserWarning,
+            stacklevel=2,
+        )
     return _dataset(frames, points, labels, plan, places, result, engine)
 
 
+def _strides(strides: Any) -> tuple[int, ...]:
+    array = np.asarray(strides)
+    if array.ndim != 1 or array.dtype.kind not in "iu" or not (array >= 1).all():
+        array = array[:0]
+    if array.size == 0:
+        raise TrackerError(
+            f"strides must be whole numbers of at least 1, such as (1, 2, 4), got "
+            f"{strides!r}; support=False tracks no windows."
+        )
+    return tuple(array.tolist())
+
+
 def _grid_queries(n: int, frames: xr.DataArray) -> Queries:
+    if not isinstance(n, int | np.integer) or isinstance(n, bool):
+        raise TrackerError(f"grid must be the number of points a side, got {n!r}.")
     width, height = frames.attrs["frame_size"]
     xy = grid(n, (width, height))
     return Queries(np.zeros(len(xy), np.int64), xy)
 
 
 def _ids(ids: Sequence[Any] | None, points: Queries) -> np.ndarray:
-    if ids is None:
-        return np.arange(len(points)) if points.ids is None else points.ids
-    labels = np.asarray(ids)
+    if ids is None and points.ids is None:
+        return np.arange(len(points))
+    labels = np.asarray(points.ids if ids is None else ids)
+    if labels.dtype == object and all(isinstance(label, str) for label in labels.flat):
+        labels = labels.astype(np.str_)  # strings as pandas gives them
     faults = []
     if labels.shape != (len(points),):
         faults.append(f"their shape is {labels.shape}, expected ({len(points)},)")
@@ -206,6 +233,10 @@ def _dataset(
         ds = ds.assign_coords(
             window_start=("window", times[plan.start]),
             window_stride=("window", plan.stride),
+            window_frame=(
+                ("window", "step"),
+                np.where(plan.frames < 0, -1, times[plan.frames]),
+            ),
         )
     schema.validate(ds)
     return ds

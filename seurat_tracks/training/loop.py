@@ -238,6 +238,7 @@ def main() -> None:
     parser.add_argument("--tracks", type=int, default=TrainConfig.tracks)
     parser.add_argument("--rate", type=float, default=TrainConfig.learning_rate)
     parser.add_argument("--warmup", type=int, default=TrainConfig.warmup)
+    parser.add_argument("--decay", type=float, default=TrainConfig.decay)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--start", type=Path, default=None)
@@ -251,6 +252,7 @@ def main() -> None:
         tracks=args.tracks,
         learning_rate=args.rate,
         warmup=args.warmup,
+        decay=args.decay,
     )
     train(config, args.out, device=args.device, minutes=args.minutes, start=args.start)
 
