@@ -97,6 +97,7 @@ def value_faults(ds: xr.Dataset, require: Sequence[str]) -> list[str]:
         _check_positions(found, "xy", "visible", xy, visible)
         if visible is not None:
             _check_frame(found, xy, visible, ds.attrs.get("frame_size"))
+            _check_unit(found, xy, visible)
     support = _usable(ds, "support_xy", "f")
     if support is not None:
         seen = _usable(ds, "support_visible", "b")
@@ -222,6 +223,29 @@ def _check_frame(
         )
 
     found.refuse("frame", outside(width, height), text)
+
+
+def _check_unit(found: _Pass, xy: xr.DataArray, visible: xr.DataArray) -> None:
+    """Refuse positions given as fractions of the frame: all lie in its first pixel."""
+    only_fractions = [xy.sizes["track"] > 1]
+
+    def note(_: np.ndarray, __: str) -> str:
+        only_fractions[0] = False
+        return ""
+
+    beyond = ((xy < 0) | (xy > 1)).any("coord")
+    found.refuse("unit/beyond", visible & beyond, note)
+    found.refuse(
+        "unit",
+        visible & ((xy > 0) & (xy < 1)).any("coord"),
+        lambda n, where: (
+            f"xy: all positions lie between 0 and 1, as fractions of the frame do, in "
+            f"{_some(n, xy)} (first: {where}). Cure: give pixels, "
+            "xy * [width, height] - 0.5 where 0 and 1 are the frame's outer edges"
+            if only_fractions[0]
+            else ""
+        ),
+    )
 
 
 def _check_derived(found: _Pass, name: str, array: xr.DataArray) -> None:

@@ -210,7 +210,8 @@ def lift(
             from seurat_tracks.schema import validate_for_lift
 
             ds = open_store(source)
-            validate_for_lift(ds)
+            with _reading(source):
+                validate_for_lift(ds)
             _refuse_misfit(ds, metric, camera)
         else:
             from seurat_tracks.io.video import open_video
@@ -345,6 +346,19 @@ def _reported(debug: bool) -> Iterator[None]:
         text = " ".join(str(error).split()) or type(error).__name__
         typer.echo(f"error: {text}", err=True)
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def _reading(store: Path) -> Iterator[None]:
+    """Name the store when a chunk of it cannot be read, or fails its checksum."""
+    from seurat_tracks.errors import SeuratTracksError, StoreError
+
+    try:
+        yield
+    except SeuratTracksError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:
+        raise StoreError(f"{store}: reading it fails: {error}") from error
 
 
 def _queries(queries: str | None, grid: int | None) -> dict[str, Any]:

@@ -28,11 +28,15 @@ many short steps more than the long ones that tie them together. Measured on rea
 tracks: 0.02 is best or near it between 0.005 and 0.04.
 """
 
-OVERLAP_VARIANCE = 4.0
-"""How much larger the variance is than if the windows' errors were independent.
+SHARED_ERROR = 0.5
+"""Share of the predicted error scale that neighbouring windows have in common.
 
-Windows overlap and see the same tracking errors; measured on held-out scenes.
+It adds up along the track instead of averaging out; measured on held-out scenes, as is
+`OWN_ERROR`.
 """
+
+OWN_ERROR = 1.5
+"""Standard deviation of the part that averages out, per predicted error scale."""
 
 
 def chain(
@@ -129,11 +133,12 @@ def solve(
         weight[:, valid],
         deviation[:, valid],
         certainty[:, valid],
+        scale[:, valid],
     )
     curve = np.zeros((N, T))
     sigma = np.zeros((N, T))
     for n in range(N):
-        d, w, s, c = (p[n] for p in pairs)
+        d, w, s, c, e = (p[n] for p in pairs)
         x = np.zeros(T)
         robust = w
         for round_ in range(ROUNDS):
@@ -142,9 +147,11 @@ def solve(
                 robust = w / np.maximum(residual, 1.0)
             x, _ = _solve_one(robust, d, low, high, offset, span, reference[n], T)
         curve[n] = x - x[reference[n]]
-        # error bars follow from the predicted error scales, without the floor
-        _, factor = _solve_one(c, d, low, high, offset, span, reference[n], T)
-        sigma[n] = np.sqrt(_inverse_diagonal(factor) * OVERLAP_VARIANCE)
+        # what all windows err alike adds up along the track, the rest averages out
+        slope, factor = _solve_one(c, e, low, high, offset, span, reference[n], T)
+        shared = SHARED_ERROR * np.abs(slope - slope[reference[n]])
+        own = OWN_ERROR * np.sqrt(_inverse_diagonal(factor))
+        sigma[n] = np.hypot(shared, own)
         sigma[n, reference[n]] = 0.0
     return curve, sigma
 

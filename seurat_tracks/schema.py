@@ -104,7 +104,7 @@ def validate_for_lift(ds: xr.Dataset, *, values: bool = True) -> None:
     ds
         Dataset with `xy` (track, time, coord) and `visible` (track, time).
     values
-        As in `validate`.
+        As in `validate`; the coordinates of the support are read in any case.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def validate_for_lift(ds: xr.Dataset, *, values: bool = True) -> None:
     faults = find_faults(ds, values=values)
     sizes = _canonical(ds).sizes if _is_dataset(ds) else {}
     if not values and _is_dataset(ds):
-        # Costs nothing, and a network fed with misplaced support answers all the same.
+        # A network fed with misplaced support answers all the same.
         faults += _window_faults(_canonical(ds))
     if sizes.get("time") == 1:
         n = sizes.get("track", 0)
@@ -425,7 +425,10 @@ def _time_faults(time: pd.Index) -> list[str]:
 
 
 def _window_faults(ds: xr.Dataset) -> list[str]:
-    """Find support whose frames are not those of the time axis; reads only indices."""
+    """Find support whose frames are not those of the time axis; reads coordinates."""
+    if "support_xy" not in ds:
+        return []
+    ds = ds.drop_vars(list(ds.data_vars)).compute()
     start, stride = ds.coords.get("window_start"), ds.coords.get("window_stride")
     if (
         "time" not in ds.indexes

@@ -84,6 +84,8 @@ def plan_windows(
         raise ValueError(f"n_frames must be at least 1, got {n_frames}")
     if not 1 <= step < length:
         raise ValueError(f"step must lie in 1..{length - 1} so that windows overlap")
+    if any(int(s) != s or s < 1 for s in strides):
+        raise ValueError(f"strides must be whole numbers of at least 1, got {strides}")
     edges = [0, *sorted({int(c) for c in cuts if 0 < int(c) < n_frames}), n_frames]
     starts: list[int] = []
     used: list[int] = []

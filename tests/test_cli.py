@@ -59,6 +59,11 @@ class TestHelp:
         assert result.exit_code == 0
         assert "seurat-tracks" in result.stdout
 
+    def test_defaults_in_brackets_are_shown(self):
+        text = " ".join(run("lift", "--help").stdout.split())
+        assert "[default: 24]" in text
+        assert "[default: 60, assumed]" in text
+
     def test_help_loads_nothing_heavy(self):
         code = (
             "import sys\n"
@@ -151,6 +156,64 @@ class TestLift:
 
 
 class TestErrors:
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            ("--fov", 200),
+            ("--intrinsics", "1,2,3"),
+            ("--depth", -3),
+            ("--depth", "short.npy"),
+            ("--model", "short.npy"),
+        ],
+    )
+    def test_refuses_before_tracking(self, clip, tmp_path, monkeypatch, wrong):
+        def never(*args, **kwargs):
+            raise AssertionError("work was done")
+
+        monkeypatch.setattr("seurat_tracks.cli._track", never)
+        monkeypatch.chdir(tmp_path)
+        np.save("short.npy", np.ones((T - 1, H, W), np.float32))
+        result = run("lift", clip, "-o", "out.zarr", *wrong)
+        assert result.exit_code == 1, result.exception
+        assert result.stderr.startswith("error: ")
+        assert result.stderr.count("\n") == 1
+
+    def test_refuses_to_replace_what_is_no_store(self, clip, tmp_path, monkeypatch):
+        monkeypatch.setattr("seurat_tracks.cli._track", None)
+        result = run("lift", clip, "-o", clip, "--overwrite")
+        assert result.exit_code == 1
+        assert "is not a store of seurat-tracks" in result.stderr
+
+    def test_a_store_with_nothing_visible(self, tracked, tmp_path):
+        ds = st.open(tracked).load()
+        ds["visible"][:] = False
+        ds.seurat.save(tmp_path / "hidden.zarr")
+        result = run("lift", tmp_path / "hidden.zarr", "-o", tmp_path / "out.zarr")
+        assert result.exit_code == 1
+        assert "no track is visible" in result.stderr
+        assert not (tmp_path / "out.zarr").exists()
+
+    def test_a_damaged_chunk_names_the_store(self, tracked, tmp_path):
+        st.open(tracked).seurat.save(tmp_path / "damaged.zarr")
+        chunk = tmp_path / "damaged.zarr" / "xy" / "c" / "0" / "0" / "0"
+        chunk.write_bytes(b"xx" + chunk.read_bytes()[2:])
+        result = run("lift", tmp_path / "damaged.zarr", "-o", tmp_path / "out.zarr")
+        assert result.exit_code == 1
+        assert "damaged.zarr: reading it fails" in result.stderr
+
+    def test_maps_full_of_holes_are_told(self, tracked, tmp_path):
+        maps = tmp_path / "holes.npy"
+        np.save(maps, np.zeros((T, H, W), np.float32))
+        result = run("lift", tracked, "-o", tmp_path / "o.zarr", "--depth", maps)
+        assert result.exit_code == 0, result.stderr
+        assert "36 of 36 tracks have no depth" in result.stderr
+
+    def test_a_pipe_gets_no_progress_bars(self, clip, tmp_path):
+        result = run("lift", clip, "-o", tmp_path / "out.zarr", "--grid", 3)
+        assert result.exit_code == 0, result.stderr
+        (note,) = result.stderr.splitlines()
+        assert note.startswith("note: neither --fov nor --intrinsics was given")
+
     def test_one_sentence_no_traceback(self, tmp_path):
         result = run("lift", tmp_path / "none.mp4", "-o", tmp_path / "out.zarr")
         assert result.exit_code == 1
@@ -220,6 +283,15 @@ class TestErrors:
         )
         assert result.exit_code == 1
         assert result.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_enough_is_no_fault(tracked):
+    command = f"{sys.executable} -m seurat_tracks.cli info {tracked} | head -n 1"
+    out = subprocess.run(
+        command, shell=True, capture_output=True, text=True, check=True
+    )
+    assert out.stdout.count("\n") == 1
+    assert out.stderr == ""
 
 
 class TestInfo:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from seurat_tracks import fusion
 from seurat_tracks.fusion import _inverse_diagonal, chain, solve
 from seurat_tracks.windows import WindowPlan, plan_windows
 
@@ -87,13 +88,20 @@ def test_sigma_grows_where_the_network_is_unsure_and_far_from_the_reference(
     assert (sure[:, 40] > sure[:, 4]).all()
 
 
-def test_sigma_is_the_spread_of_independent_errors(rng: np.random.Generator) -> None:
-    # one window of stride 1: the covariance is that of the pair weights themselves
+def test_sigma_has_a_part_that_averages_out_and_one_that_adds_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # one window whose pairs are all equally sure
     plan = plan_windows(8, strides=(1,))
     zero = np.zeros((1, 2, 8))
-    sigma = solve(plan, zero, zero - 4.0, np.ones((2, 8), bool), np.zeros(2, int))[1]
-    assert np.ptp(sigma[:, 1:]) < 1e-6  # all frames are equally far from the first
-    assert sigma[0, 1] == pytest.approx(sigma[1, 5])
+    arguments = (plan, zero, zero - 4.0, np.ones((2, 8), bool), np.zeros(2, int))
+    monkeypatch.setattr(fusion, "SHARED_ERROR", 0.0)
+    own = solve(*arguments)[1]
+    assert np.ptp(own[:, 1:]) < 1e-6  # every frame is tied to the first as well
+    monkeypatch.setattr(fusion, "SHARED_ERROR", 1.0)
+    monkeypatch.setattr(fusion, "OWN_ERROR", 0.0)
+    shared = solve(*arguments)[1]
+    assert (np.diff(shared, axis=1) > 0).all()
 
 
 def test_inverse_diagonal(rng: np.random.Generator) -> None:

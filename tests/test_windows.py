@@ -53,3 +53,9 @@ def test_every_frame_is_seen_and_no_cut_is_crossed(
         assert not any(there[0] < c <= there[-1] for c in cuts)
     again = plan_from_starts(plan.start, plan.stride, n, cuts=cuts)
     assert np.array_equal(again.frames, plan.frames)
+
+
+@pytest.mark.parametrize("strides", [(0,), (1, -2), (1.5,)])
+def test_strides_are_whole_numbers(strides):
+    with pytest.raises(ValueError, match="whole numbers of at least 1"):
+        plan_windows(20, strides=strides)

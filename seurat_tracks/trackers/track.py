@@ -132,9 +132,8 @@ def track(
 
 def _strides(strides: Any) -> tuple[int, ...]:
     array = np.asarray(strides)
-    if array.ndim != 1 or array.dtype.kind not in "iu" or not (array >= 1).all():
-        array = array[:0]
-    if array.size == 0:
+    whole = array.ndim == 1 and array.size > 0 and array.dtype.kind in "iu"
+    if not whole or (array < 1).any():
         raise TrackerError(
             f"strides must be whole numbers of at least 1, such as (1, 2, 4), got "
             f"{strides!r}; support=False tracks no windows."

@@ -351,6 +351,13 @@ def test_arrays_in_memory(rng: np.random.Generator) -> None:
     np.testing.assert_array_equal(np.stack(list(iter_frames(grey))), grey.to_numpy())
 
 
+def test_frames_left_out_change_the_rate(rng: np.random.Generator) -> None:
+    video = open_video(rng.integers(0, 255, (9, 6, 8, 3), np.uint8), fps=20)
+    thinned = open_video(video.isel(time=slice(None, None, 2)))
+    assert thinned.attrs["fps"] == pytest.approx(10)
+    np.testing.assert_allclose(thinned["seconds"], np.arange(5) / 10)
+
+
 def test_a_dataarray_keeps_its_frame_numbers(rng: np.random.Generator) -> None:
     colour = rng.integers(0, 255, (7, 5, 9, 3), np.uint8)
     given = xr.DataArray(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from seurat_tracks import schema
-from seurat_tracks.errors import TrackerError, VideoError
+from seurat_tracks.errors import SchemaError, TrackerError, VideoError
 from seurat_tracks.io.video import open_video
 from seurat_tracks.trackers import track
 from seurat_tracks.trackers.base import TrackResult
@@ -101,6 +101,10 @@ def test_cuts_are_found_reported_and_not_crossed(
         ({"cuts": [99]}, r"cuts \[99\] are no frames"),
         ({"strides": ()}, "strides"),
         ({"strides": (0, 2)}, "strides"),
+        ({"strides": 2}, "strides must be whole numbers"),
+        ({"strides": (1.5,)}, "strides must be whole numbers"),
+        ({"grid": "many"}, "points a side"),
+        ({"queries": {"x": [1], "y": [2], "id": [1.5]}}, "integers or strings"),
     ],
 )
 def test_bad_arguments_are_refused_before_any_work(
@@ -146,3 +150,27 @@ def test_progress_shows_unless_it_is_refused(
     shown = capsys.readouterr().err
     assert "finding cuts" in shown
     assert "tracking" in shown
+
+
+def test_a_blank_video_is_said_to_be_one() -> None:
+    blank = np.zeros((9, 48, 64, 3), np.uint8)
+    with pytest.warns(UserWarning, match="no point of array could be followed"):
+        ds = track(blank, grid=2, progress=False)
+    assert ds["visible"].sum() == 4
+
+
+def test_ids_as_pandas_gives_them(frames: np.ndarray) -> None:
+    ids = np.array(["left", "right"], dtype=object)
+    table = {"x": [40.0, 90], "y": [50.0, 60], "id": ids}
+    ds = track(frames[:3], table, support=False, cuts=None, progress=False)
+    assert ds["track"].dtype.kind == "U"
+    assert ds["track"].values.tolist() == ["left", "right"]
+
+
+def test_windows_name_the_frames_they_saw(frames: np.ndarray) -> None:
+    video = open_video(frames[:11])[1::2].assign_coords(time=[3, 5, 7, 9, 11])
+    ds = track(video, [[50, 50]], progress=False)
+    assert ds["window_frame"].values.tolist() == [[3, 5, 7, 9, 11, -1, -1, -1]]
+    schema.validate_for_lift(ds)
+    with pytest.raises(SchemaError, match="frames were left out"):
+        schema.validate_for_lift(ds.drop_sel(time=7))
