@@ -300,7 +300,7 @@ def _solids(
 def _figure(
     draw: Draw, batch: int, view: _Camera, depth: Tensor, frames: int
 ) -> Bodies:
-    """Draw an articulated figure: limbs that swing about the joints of their parents."""
+    """Draw an articulated figure: limbs that swing about their parents' joints."""
     device = draw.device
     time = torch.linspace(0, 1, frames, device=device)
     focal = view.focal[:, 0]

@@ -30,7 +30,8 @@ def lift(data: dict[str, np.ndarray], size: tuple[int, int], fuse: str) -> float
     visible = data["visibility"].T.astype(bool)
     keep = visible.any(1)
     visible = visible[keep]
-    xy = np.where(visible[..., None], data["tracks_uv"].transpose(1, 0, 2)[keep], np.nan)
+    uv = data["tracks_uv"].transpose(1, 0, 2)[keep]
+    xy = np.where(visible[..., None], uv, np.nan)
     z = data["tracks_xyz"][..., 2].T[keep]
     out = st.from_arrays(xy, visible, frame_size=size).seurat.depth_ratio(fuse=fuse)
     return log_ratio_error(out.log_depth_ratio.values, z, visible).relative
