@@ -7,7 +7,9 @@ Plain NumPy on one block of tracks; tracks never influence each other. ``N`` tra
 from __future__ import annotations
 
 import numpy as np
-from scipy.linalg import cholesky_banded
+from scipy.linalg import cho_solve_banded, cholesky_banded
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from seurat_tracks.windows import WindowPlan
 
@@ -39,9 +41,33 @@ OWN_ERROR = 1.5
 """Standard deviation of the part that averages out, per predicted error scale."""
 
 
-def chain(
-    plan: WindowPlan, log_ratio: np.ndarray, n_frames: int
-) -> tuple[np.ndarray, np.ndarray]:
+def linked_frames(plan: WindowPlan, n_frames: int) -> np.ndarray:
+    """Give a number to every group of frames that windows tie together.
+
+    Frames of different shots, or with no window between them, have different numbers:
+    nothing is known of the depth of one relative to the other.
+
+    Parameters
+    ----------
+    plan
+        The windows.
+    n_frames
+        Frames of the video.
+
+    Returns
+    -------
+    int array (T,)
+    """
+    first = np.broadcast_to(plan.frames[:, :1], plan.frames.shape)
+    there = plan.frames >= 0
+    links = coo_array(
+        (np.ones(there.sum()), (first[there], plan.frames[there])),
+        shape=(n_frames, n_frames),
+    )
+    return connected_components(links, directed=False)[1]
+
+
+def chain(plan: WindowPlan, log_ratio: np.ndarray, n_frames: int) -> np.ndarray:
     """Chain windows by their predictions at the next window's start (Eq. 9).
 
     Parameters
@@ -55,28 +81,23 @@ def chain(
 
     Returns
     -------
-    curve : float64 array (N, T)
-        Log depth, 0 at the first frame of each shot.
-    shot : int array (T,)
-        Number of the shot of every frame; curves of different shots are not related.
+    float64 array (N, T)
+        Log depth, 0 at the first frame of each group of linked frames (a shot); NaN
+        where there is no window.
     """
     N = log_ratio.shape[1]
     curve = np.full((N, n_frames), np.nan)
-    shot = np.zeros(n_frames, np.int64)
-    number, reached = -1, -1
-    for w in np.flatnonzero(plan.stride == 1):
+    reached = -1
+    once = np.flatnonzero(plan.stride == 1)
+    for w in once[np.argsort(plan.start[once], kind="stable")]:
         frames = plan.frames[w]
         there = frames >= 0
         begin = frames[0]
-        if begin > reached:
-            number, base = number + 1, np.zeros(N)
-        else:
-            base = curve[:, begin]
+        base = curve[:, begin] if begin <= reached else np.zeros(N)
         # the last window that holds a frame has the say (k in Eq. 9)
         curve[:, frames[there]] = base[:, None] + log_ratio[w][:, there]
-        shot[frames[there]] = number
         reached = frames[there][-1]
-    return curve, shot
+    return curve
 
 
 def solve(
@@ -166,8 +187,6 @@ def _solve_one(
     reference: int,
     T: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    from scipy.linalg import cho_solve_banded
-
     band = np.bincount(offset * T + low, -w, (span + 1) * T).reshape(span + 1, T)
     diagonal = np.bincount(low, w, T) + np.bincount(high, w, T)
     band[0] = diagonal + NO_EVIDENCE * max(diagonal.max(), 1.0)

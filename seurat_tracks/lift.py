@@ -38,7 +38,6 @@ class _Settings:
     fuse: str
     iterations: int | None
     frame_size: tuple[int, int]
-    cuts: tuple[int, ...]
 
 
 def depth_ratio(
@@ -117,7 +116,6 @@ def depth_ratio(
         fuse=fuse,
         iterations=iterations,
         frame_size=(frame_size[0], frame_size[1]),
-        cuts=cuts,
     )
     ds = ds.drop_vars(
         [
@@ -359,16 +357,15 @@ def _lift_block(
         iterations=settings.iterations,
     )
     reference = visible.argmax(1)
-    edges = np.array([*settings.cuts, T])
-    shot = np.searchsorted(edges, np.arange(T), side="right")
     if settings.fuse == "chain":
-        curve, _ = fusion.chain(plan, ratio, T)
+        curve = fusion.chain(plan, ratio, T)
         curve = curve - np.take_along_axis(curve, reference[:, None], 1)
         sigma = np.full_like(curve, np.nan)
     else:
         curve, sigma = fusion.solve(plan, ratio, scale, visible, reference)
     # nothing links a track across a cut, and nothing is known of one never seen
-    known = np.equal.outer(shot[reference], shot)
+    group = fusion.linked_frames(plan, T)
+    known = np.equal.outer(group[reference], group)
     known[~visible.any(1)] = False
     out = np.stack([curve, sigma], axis=1).astype(np.float32)
     return np.where(known[:, None], out, np.float32(np.nan))

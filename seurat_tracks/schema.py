@@ -88,8 +88,9 @@ def validate(
     True; x and y both NaN or both finite; at least one visible observation; visible
     points at most a tenth of the frame's longer side outside the frame; `confidence`
     in 0..1; `query_frame`, `reference_frame`, `window_start` and `window_frame` among
-    the values of `time`; `seconds` finite and strictly increasing. NaN in a float variable means
-    that there is no value.
+    the values of `time`; positions that are pixels, not fractions of the frame;
+    `seconds` finite and strictly increasing. NaN in a float variable means that there
+    is no value.
     """
     faults = find_faults(ds, require=require, values=values)
     if faults:
