@@ -505,12 +505,10 @@ def _save(ds: xr.Dataset, out: Path, overwrite: bool, quiet: bool) -> None:
 
 def _note_missing_depth(out: Path) -> None:
     """Say how many tracks got no depth at all, as where depth maps have holes."""
-    import numpy as np
-
     from seurat_tracks.io.store import open_store
 
     depth = open_store(out)["depth"]
-    without = int((~np.isfinite(depth).any("time")).sum())
+    without = int(depth.isnull().all("time").sum())
     if without:
         typer.echo(
             f"note: {without} of {depth.sizes['track']} tracks have no depth: they are "

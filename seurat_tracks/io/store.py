@@ -74,7 +74,8 @@ def save(
     Raises
     ------
     SchemaError
-        When the Dataset breaks the contract; nothing is computed then.
+        When the Dataset breaks the contract, or a variable of the caller's own holds
+        objects other than strings; nothing is computed then.
     StoreError
         When `path` is taken, cannot be written to, or the disk is full. What was at
         `path` is then as it was.
@@ -89,6 +90,7 @@ def save(
     validate(ds, values=False)
     given, target = Path(path), _local(path)
     check_target(path, overwrite=overwrite)
+    _refuse_objects(ds)
     label = uuid.uuid4().hex[:8]
     partial = target.with_name(f".{target.name}.{label}.partial")
     backup = target.with_name(f".{target.name}.{label}.old")
@@ -157,6 +159,22 @@ def open_store(path: str | os.PathLike[str], chunks: Any = "auto") -> xr.Dataset
     except SchemaError as error:
         raise _damaged(target, str(error)) from error
     return ds
+
+
+def _refuse_objects(ds: xr.Dataset) -> None:
+    """Refuse arrays of objects, which would come back as their printed form."""
+    wrong = sorted(
+        str(name)
+        for name, variable in ds.variables.items()
+        if variable.dtype.kind == "O"
+        and variable.chunks is None
+        and not all(isinstance(value, str) for value in variable.values.flat)
+    )
+    if wrong:
+        raise SchemaError(
+            f"{', '.join(wrong)}: objects cannot be stored. Cure: give numbers, flags, "
+            "moments (datetime64) or strings, or ds.drop_vars"
+        )
 
 
 def is_store(path: str | os.PathLike[str]) -> bool:

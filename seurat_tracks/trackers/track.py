@@ -141,11 +141,11 @@ def _strides(strides: Any) -> tuple[int, ...]:
     return tuple(array.tolist())
 
 
-def _grid_queries(n: int, frames: xr.DataArray) -> Queries:
+def _grid_queries(n: Any, frames: xr.DataArray) -> Queries:
     if not isinstance(n, int | np.integer) or isinstance(n, bool):
         raise TrackerError(f"grid must be the number of points a side, got {n!r}.")
     width, height = frames.attrs["frame_size"]
-    xy = grid(n, (width, height))
+    xy = grid(int(n), (width, height))
     return Queries(np.zeros(len(xy), np.int64), xy)
 
 
@@ -238,4 +238,4 @@ def _dataset(
             ),
         )
     schema.validate(ds)
-    return ds
+    return schema.annotate(ds)

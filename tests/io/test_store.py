@@ -575,3 +575,13 @@ def test_paths_that_hold_no_store(tmp_path, make_tracks):
     with pytest.raises(StoreError, match="rename it back") as caught:
         open_store(path)
     assert ".a.zarr.0123abcd.old" in str(caught.value)
+
+
+def test_objects_are_refused_not_printed(tmp_path, make_tracks):
+    ds = make_tracks()
+    ds["note"] = ("track", np.array([{}, "b", "c", "d", "e"], dtype=object))
+    with pytest.raises(SchemaError, match="note: objects cannot be stored"):
+        save(ds, tmp_path / "a.zarr")
+    assert list(tmp_path.iterdir()) == []
+    ds["note"][0] = "a"
+    assert open_store(save(ds, tmp_path / "a.zarr"))["note"].values[0] == "a"

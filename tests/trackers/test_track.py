@@ -35,6 +35,7 @@ def test_a_file_becomes_a_dataset_that_keeps_the_contract(
         "support": 576,
         "step": 8,
     }
+    assert ds["xy"].attrs["units"] == "px"
     assert ds.attrs["frame_size"] == [160, 120]
     assert ds.attrs["fps"] == 20
     assert ds.attrs["tracker"] == "lk"
