@@ -232,6 +232,7 @@ def lift(
             model=model,
             device=device,
             fuse=fuse.value,
+            progress=_bars(quiet),
         )
         _save(lifted, out, overwrite, quiet)
 

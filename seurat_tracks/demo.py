@@ -264,7 +264,9 @@ def run(
         lifted = stage(
             "lift",
             "lifting them to 3D",
-            lambda: tracks.seurat.lift3d(model=model, device=device).compute(),
+            lambda: tracks.seurat.lift3d(
+                model=model, device=device, progress=progress is not False
+            ).compute(),
         )
     store = stage(
         "save",

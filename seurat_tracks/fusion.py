@@ -11,6 +11,7 @@ from scipy.linalg import cho_solve_banded, cholesky_banded
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from seurat_tracks.interrupt import pause_point
 from seurat_tracks.windows import WindowPlan
 
 HIDDEN_WEIGHT = 0.1
@@ -159,6 +160,7 @@ def solve(
     curve = np.zeros((N, T))
     sigma = np.zeros((N, T))
     for n in range(N):
+        pause_point()
         d, w, s, c, e = (p[n] for p in pairs)
         x = np.zeros(T)
         robust = w

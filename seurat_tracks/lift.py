@@ -38,6 +38,7 @@ class _Settings:
     fuse: str
     iterations: int | None
     frame_size: tuple[int, int]
+    progress: bool
 
 
 def depth_ratio(
@@ -48,6 +49,7 @@ def depth_ratio(
     fuse: Fuse = "windows",
     strides: Sequence[int] = DEFAULT_STRIDES,
     iterations: int | None = None,
+    progress: bool = False,
 ) -> xr.Dataset:
     """Say how the depth of every track changes over time.
 
@@ -72,6 +74,8 @@ def depth_ratio(
         that came with the tracks decides itself.
     iterations
         Refinement passes of the network; its own number by default.
+    progress
+        Show a bar. Lazy tracks are lifted later: use Dask's bars for them.
 
     Returns
     -------
@@ -100,10 +104,11 @@ def depth_ratio(
         resolve_device,
     )
 
-    if fuse not in ("windows", "chain"):
-        raise SeuratTracksError(f'fuse must be "windows" or "chain", got {fuse!r}')
-    lazy = ds["xy"].chunks is not None if "xy" in ds else False
-    validate_for_lift(ds, values=not lazy)
+    _check_settings(fuse, strides, iterations)
+    validate_for_lift(ds, values=False)
+    lazy = ds["xy"].chunks is not None
+    if not lazy:
+        validate_for_lift(ds)
     path = find_weights(model)
     info = load_model(path)
     T = ds.sizes["time"]
@@ -116,6 +121,7 @@ def depth_ratio(
         fuse=fuse,
         iterations=iterations,
         frame_size=(frame_size[0], frame_size[1]),
+        progress=progress and not lazy,
     )
     ds = ds.drop_vars(
         [
@@ -182,6 +188,7 @@ def lift3d(
     fuse: Fuse = "windows",
     strides: Sequence[int] = DEFAULT_STRIDES,
     iterations: int | None = None,
+    progress: bool = False,
 ) -> xr.Dataset:
     """Lift 2D tracks to 3D: ratios, then scale, then positions.
 
@@ -195,7 +202,7 @@ def lift3d(
     intrinsics
         fx, fy, cx, cy in pixels, a 3 x 3 matrix, ``{"fov": degrees}``, or None for
         the Dataset's own or, with a warning, an assumed field of view of 60 degrees.
-    model, device, fuse, strides, iterations
+    model, device, fuse, strides, iterations, progress
         As for `depth_ratio`.
 
     Returns
@@ -212,6 +219,7 @@ def lift3d(
     from seurat_tracks.depth import resolve_depth
     from seurat_tracks.scale import add_xyz, anchor, set_intrinsics
 
+    _check_settings(fuse, strides, iterations)
     validate_for_lift(ds, values=False)
     source = resolve_depth(depth)
     ds = set_intrinsics(ds, intrinsics)
@@ -224,8 +232,32 @@ def lift3d(
         fuse=fuse,
         strides=strides,
         iterations=iterations,
+        progress=progress,
     )
     return add_xyz(anchor(ds, source))
+
+
+def _check_settings(fuse: Any, strides: Any, iterations: Any) -> None:
+    """Refuse settings that make no sense, all at once."""
+    faults = []
+    if fuse not in ("windows", "chain"):
+        faults.append(f'fuse must be "windows" or "chain", got {fuse!r}')
+    try:
+        usable = all(float(s) == int(s) >= 1 for s in strides) and len(strides) > 0
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        faults.append(
+            f"strides must be a list of integers from 1, such as (1, 2, 4), got "
+            f"{strides!r}"
+        )
+    if iterations is not None and not (isinstance(iterations, int) and iterations > 0):
+        faults.append(
+            f"iterations must be an integer from 1, or None for the network's own, got "
+            f"{iterations!r}"
+        )
+    if faults:
+        raise SeuratTracksError("; ".join(faults))
 
 
 def _bare(array: xr.DataArray) -> xr.DataArray:
@@ -355,6 +387,7 @@ def _lift_block(
         support_visible,
         settings.frame_size,
         iterations=settings.iterations,
+        progress=settings.progress,
     )
     reference = visible.argmax(1)
     if settings.fuse == "chain":

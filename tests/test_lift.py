@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 import xarray as xr
 
 import seurat_tracks as st
+from seurat_tracks import fusion
 from seurat_tracks.errors import (
     CameraError,
     DepthError,
@@ -248,10 +250,17 @@ def test_bad_settings_are_refused_before_any_work(
     good = tracks()
     with pytest.raises(SeuratTracksError, match="fuse"):
         good.seurat.depth_ratio(fuse="magic")
+    with pytest.raises(SeuratTracksError, match=r"strides.*iterations"):
+        good.seurat.depth_ratio(strides=3, iterations=0)
+    with pytest.raises(WeightsError, match="name or a path"):
+        good.seurat.depth_ratio(model=None)
+    with pytest.raises(SchemaError):
+        st.depth_ratio(None)
     with pytest.raises(WeightsError, match="no model"):
         good.seurat.lift3d(model="nowhere", intrinsics={"fov": 60})
-    with pytest.raises(WeightsError, match="not available"):
-        good.seurat.depth_ratio(device="vulkan")
+    for device in ("vulkan", "cpu:x", "cuda:99"):
+        with pytest.raises(WeightsError, match="not available"):
+            good.seurat.depth_ratio(device=device)
     with pytest.raises(DepthError):
         good.seurat.lift3d(depth="deep", intrinsics={"fov": 60})
     with pytest.raises(CameraError):
@@ -270,3 +279,23 @@ def test_ids_stay_the_callers_own() -> None:
     ids = ["tail", "nose", "ear", "eye", "left paw", "right paw"]
     out = tracks(ids=ids).seurat.lift3d(intrinsics={"fov": 60})
     assert out.track.values.tolist() == ids
+
+
+def test_an_interrupt_ends_lazy_work_soon(tmp_path: Path) -> None:
+    out = tracks(40, 60).chunk({"track": 20}).seurat.depth_ratio()
+    real, calls = fusion.pause_point, []
+
+    def interrupted() -> None:
+        calls.append(1)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        real()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fusion, "pause_point", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            out.seurat.save(tmp_path / "out.zarr")
+    assert len(calls) < 40
+    assert list(tmp_path.iterdir()) == []
+    out.seurat.save(tmp_path / "out.zarr")
+    assert st.open(tmp_path / "out.zarr").sizes["track"] == 40

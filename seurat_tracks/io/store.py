@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from seurat_tracks import interrupt
 from seurat_tracks.errors import SchemaError, StoreError
 from seurat_tracks.schema import CONTRACT_VERSION, validate
 
@@ -352,7 +353,9 @@ def _write(ds: xr.Dataset, folder: Path, *, progress: bool) -> None:
             # interrupt and would write into the folder that is being removed.
             workers = dask.config.get("num_workers", None) or os.cpu_count()
             pool = ThreadPoolExecutor(workers)
+            stack.callback(interrupt.forget)
             stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+            stack.enter_context(interrupt.stopping_workers())
             stack.enter_context(dask.config.set(pool=pool))
         # Chunks of fill values are written too: a missing file is then damage.
         ds.to_zarr(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from seurat_tracks.interrupt import pause_point
 from seurat_tracks.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def predict_windows(
     frame_size: tuple[int, int],
     *,
     iterations: int | None = None,
+    progress: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict log depth ratios of every track in every window.
 
@@ -66,6 +68,8 @@ def predict_windows(
         Width and height of the frame.
     iterations
         Refinement passes; the network's own number by default.
+    progress
+        Show a bar.
 
     Returns
     -------
@@ -73,6 +77,7 @@ def predict_windows(
         log(z_t / z_start) of every window, and the log of its error scale.
     """
     import torch
+    from tqdm.auto import tqdm
 
     device = next(network.parameters()).device
     W, M, K = support_visible.shape
@@ -86,7 +91,14 @@ def predict_windows(
     tokens = TOKENS.get(device.type, TOKENS["cpu"])
     many = max(1, tokens // (K * max(M, 1)))
     few = max(1, tokens // K)
-    with torch.inference_mode():
+    bar = tqdm(
+        total=W * N,
+        desc="lifting",
+        unit="track window",
+        leave=False,
+        disable=not progress,
+    )
+    with bar, torch.inference_mode():
         for begin in range(0, W, many):
             part = slice(begin, min(begin + many, W))
             state = network.encode_support(
@@ -96,6 +108,7 @@ def predict_windows(
             )
             width = max(1, few // (part.stop - part.start))
             for first in range(0, N, width):
+                pause_point()
                 some = slice(first, min(first + width, N))
                 tracks = np.moveaxis(points[some][:, frames[part]], 0, 1)
                 answer = network.query(
@@ -105,4 +118,5 @@ def predict_windows(
                 )[-1]
                 ratio[part, some] = answer.log_ratio.float().cpu().numpy()
                 scale[part, some] = answer.log_scale.float().cpu().numpy()
+                bar.update((part.stop - part.start) * (some.stop - some.start))
     return ratio, scale

@@ -83,7 +83,13 @@ def find_weights(model: str | os.PathLike[str] = "auto") -> Path:
         Where there is nothing of that name.
     """
     shipped = shipped_models()
-    name = os.fspath(model)
+    try:
+        name = os.fspath(model)
+    except TypeError:
+        raise WeightsError(
+            f"model must be a name or a path, got {model!r}; 'auto' takes the best "
+            "shipped weights"
+        ) from None
     if name == "auto":
         if not shipped:
             raise WeightsError(
@@ -223,23 +229,21 @@ def resolve_device(device: str = "auto") -> str:
 
     Raises
     ------
-    ValueError
+    WeightsError
         If the named device is not there.
     """
     import torch
 
+    if not isinstance(device, str):
+        raise WeightsError(f"device must be a name such as 'cpu', got {device!r}")
     if device == "auto":
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
-    kind = device.split(":")[0]
-    there = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not there.get(kind, False):
-        have = [name for name, ok in there.items() if ok]
+    have = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        have.append("mps")
+    if device not in have and not (device == "cuda" and "cuda:0" in have):
         raise WeightsError(
             f"device {device!r} is not available on this machine (available: "
             f"{', '.join(have)}); use one of these or device='auto'"

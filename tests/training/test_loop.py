@@ -53,19 +53,21 @@ def test_a_killed_run_resumes_as_if_unbroken(
         torch.testing.assert_close(weights(broken)[name], value, rtol=0, atol=0)
 
 
-def test_training_learns(tmp_path: Path) -> None:
+def test_training_learns() -> None:
     batch = training_batch(0, 0, 400, torch.device("cpu"))
     torch.manual_seed(0)
     network = loop.SeuratNetwork(TINY)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3)
-    losses = []
-    for _ in range(40):
+    optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3)
+    before = loop.validate(network, {"drive": batch})["drive"]
+    for _ in range(80):
         loss = loop.run_batch(network, batch)
         optimiser.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
-        losses.append(float(loss.detach()))
-    assert losses[-1] < losses[0] - 0.1
+    after = loop.validate(network, {"drive": batch})["drive"]
+    assert before == pytest.approx(1.0, abs=1e-4)  # the head starts at "no change"
+    assert after < 0.8
 
 
 def test_schedule() -> None:
