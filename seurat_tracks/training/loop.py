@@ -23,6 +23,7 @@ import torch
 
 from seurat_tracks.model.config import PRESETS, ModelConfig
 from seurat_tracks.model.network import SeuratNetwork
+from seurat_tracks.model.pretrained import load_model
 from seurat_tracks.training.data import Batch, training_batch, validation_batches
 from seurat_tracks.training.loss import prediction_loss, targets
 
@@ -110,6 +111,14 @@ def save_checkpoint(path: Path, state: dict) -> None:
     os.replace(beside, path)
 
 
+def _start_weights(start: Path, place: torch.device) -> dict[str, torch.Tensor]:
+    """Averaged weights of a checkpoint, or those of a weights file."""
+    if start.suffix == ".safetensors":
+        return load_model(start).network.to(place).state_dict()
+    state = torch.load(start, map_location=place, weights_only=True)
+    return {name: value.clone() for name, value in state["average"].items()}
+
+
 def train(
     config: TrainConfig,
     out: Path,
@@ -137,7 +146,7 @@ def train(
     validate_every
         Steps between validations.
     start
-        Checkpoint whose weights (not its step) begin a new run.
+        Weights file or checkpoint whose averaged weights begin a new run.
 
     Returns
     -------
@@ -165,9 +174,9 @@ def train(
         average, step, best = state["average"], state["step"], state["best"]
         log.info("resumed at step %d", step)
     elif start is not None:
-        state = torch.load(start, map_location=place, weights_only=True)
-        network.load_state_dict(state["network"])
-        average = state["average"]
+        begun = _start_weights(start, place)
+        network.load_state_dict(begun)
+        average = {k: v.clone() for k, v in begun.items()}
 
     held_out = validation_batches(0, 24, place)
     judge = SeuratNetwork(model_config).to(place).eval()
@@ -241,7 +250,9 @@ def main() -> None:
     parser.add_argument("--decay", type=float, default=TrainConfig.decay)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--start", type=Path, default=None)
+    parser.add_argument(
+        "--start", type=Path, help="weights file or checkpoint to begin from"
+    )
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     config = replace(

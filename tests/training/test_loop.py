@@ -117,3 +117,13 @@ def test_exported_weights_load(tmp_path: Path) -> None:
     assert model.record["steps"] == 2
     assert model.record["scores"] == {"a": 1.5}
     assert model.config == TINY
+
+
+def test_a_new_run_begins_from_shipped_weights(tmp_path: Path) -> None:
+    first = train(replace(RUN, steps=3), tmp_path / "first")
+    path = export_weights(first, tmp_path / "w.safetensors")
+    quiet = replace(RUN, steps=1, learning_rate=0.0, weight_decay=0.0)
+    again = train(quiet, tmp_path / "again", start=path)
+    expected = load_model(path).network.state_dict()
+    for name, value in weights(again).items():
+        torch.testing.assert_close(value, expected[name])
