@@ -11,7 +11,7 @@ from seurat_tracks.model.network import Prediction
 from seurat_tracks.model.pretrained import load_model
 from seurat_tracks.training import loop
 from seurat_tracks.training.data import training_batch
-from seurat_tracks.training.export import export_weights
+from seurat_tracks.training.export import average_weights, export_weights
 from seurat_tracks.training.loop import TrainConfig, learning_rate, train
 from seurat_tracks.training.loss import prediction_loss, targets
 
@@ -127,3 +127,21 @@ def test_a_new_run_begins_from_shipped_weights(tmp_path: Path) -> None:
     expected = load_model(path).network.state_dict()
     for name, value in weights(again).items():
         torch.testing.assert_close(value, expected[name])
+
+
+def test_weights_are_averaged(tmp_path: Path) -> None:
+    files = []
+    for steps in (2, 4):
+        checkpoint = train(replace(RUN, steps=steps), tmp_path / f"run{steps}")
+        files.append(export_weights(checkpoint, tmp_path / f"{steps}.safetensors"))
+    path = average_weights(files, [0.25, 0.75], tmp_path / "mean.safetensors")
+    a, b, mean = (load_model(f).network.state_dict() for f in (*files, path))
+    for name, value in mean.items():
+        torch.testing.assert_close(
+            value, 0.25 * a[name] + 0.75 * b[name], atol=1e-3, rtol=1e-3
+        )
+    record = load_model(path).record
+    assert record["steps"] == 4
+    assert [p["share"] for p in record["averaged_from"]] == [0.25, 0.75]
+    with pytest.raises(ValueError, match="sum to 1"):
+        average_weights(files, [0.5, 0.6], path)
