@@ -166,7 +166,6 @@ def depth_ratio(
         "long_name": "log of depth over depth at the reference frame",
     }
     sigma.attrs = {"units": "1", "long_name": "standard error of log_depth_ratio"}
-    # the reference is a small index array; xarray keeps coordinates as they are
     reference = _reference_frames(visible, ds["time"].values)
     out = ds.assign(log_depth_ratio=ratio, depth_ratio_sigma=sigma)
     out = out.assign_coords(reference_frame=("track", reference.data))
