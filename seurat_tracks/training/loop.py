@@ -1,6 +1,6 @@
 """The training loop.
 
-Run it with ``seurat-tracks train`` or::
+Run it with::
 
     python -m seurat_tracks.training.loop --preset small --out runs/small --minutes 60
 
