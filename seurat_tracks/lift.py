@@ -98,7 +98,6 @@ def depth_ratio(
     import xarray as xr
 
     from seurat_tracks.model.pretrained import (
-        file_hash,
         find_weights,
         load_model,
         resolve_device,
@@ -116,7 +115,7 @@ def depth_ratio(
     frame_size = tuple(int(v) for v in ds.attrs["frame_size"])
     settings = _Settings(
         weights=str(path),
-        digest=file_hash(path),
+        digest=info.hash,
         device=resolve_device(device),
         fuse=fuse,
         iterations=iterations,

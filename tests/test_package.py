@@ -35,27 +35,20 @@ HEAVY = [
 PROBE = """
 import json, logging, sys, warnings
 import numpy, pandas, xarray
-before = {
-    "xarray": {k: repr(v) for k, v in xarray.core.options.OPTIONS.items()},
-    "numpy": repr(numpy.get_printoptions()) + repr(numpy.geterr()),
-    "pandas": repr(pandas.get_option("display.max_rows")),
-    "filters": repr(warnings.filters),
-    "showwarning": repr(warnings.showwarning),
-    "handlers": repr(logging.getLogger().handlers),
-    "level": logging.getLogger().level,
-    "loaded": sorted({m.partition(".")[0] for m in sys.modules}),
-}
+def state():
+    return {
+        "xarray": {k: repr(v) for k, v in xarray.core.options.OPTIONS.items()},
+        "numpy": repr(numpy.get_printoptions()) + repr(numpy.geterr()),
+        "pandas": repr(pandas.get_option("display.max_rows")),
+        "filters": repr(warnings.filters),
+        "showwarning": repr(warnings.showwarning),
+        "handlers": repr(logging.getLogger().handlers),
+        "level": logging.getLogger().level,
+        "loaded": sorted({m.partition(".")[0] for m in sys.modules}),
+    }
+before = state()
 import %s
-after = {
-    "xarray": {k: repr(v) for k, v in xarray.core.options.OPTIONS.items()},
-    "numpy": repr(numpy.get_printoptions()) + repr(numpy.geterr()),
-    "pandas": repr(pandas.get_option("display.max_rows")),
-    "filters": repr(warnings.filters),
-    "showwarning": repr(warnings.showwarning),
-    "handlers": repr(logging.getLogger().handlers),
-    "level": logging.getLogger().level,
-    "loaded": sorted({m.partition(".")[0] for m in sys.modules}),
-}
+after = state()
 print(json.dumps([before, after]))
 """
 

@@ -214,9 +214,10 @@ def cached_network(path: str, digest: str, device: str) -> SeuratNetwork:
     device
         Torch device.
     """
-    if file_hash(path) != digest:
+    model = load_model(path)
+    if model.hash != digest:
         raise WeightsError(f"{path} changed since the graph was built; build it again")
-    return load_model(path).network.to(device)
+    return model.network.to(device)
 
 
 def resolve_device(device: str = "auto") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -56,7 +56,7 @@ def validation_batches(
     noise = SpoilConfig(clean=0.0, jitter=(3e-4, 1e-3), drift=(1e-4, 3e-4))
     for i, camera in enumerate(CAMERAS):
         generator = torch.Generator(device).manual_seed(2**40 + seed * 1000 + i)
-        config = replace(SceneConfig(support=128, queries=64), camera=camera)
+        config = SceneConfig(support=128, queries=64, camera=camera)
         made = make_scenes(scenes, config, generator)
         xy, visible = spoil(made.xy, made.visible, noise, generator)
         batches[camera] = Batch(xy, visible, made.z, made.visible, made.support)
