@@ -38,6 +38,7 @@ class _Settings:
     fuse: str
     iterations: int | None
     frame_size: tuple[int, int]
+    focal: float | None
     progress: bool
 
 
@@ -58,7 +59,8 @@ def depth_ratio(
     ds
         Tracks: ``xy`` (track, time, coord) pixels and ``visible`` (track, time); with
         ``support_xy`` and ``support_visible`` where a video was at hand. Without
-        them, support is drawn from the tracks themselves.
+        them, support is drawn from the tracks themselves. The attribute
+        ``intrinsics``, unless assumed, tells the network the focal length.
     model
         Shipped weights by name, "auto" for the best of them, or a path; see
         `seurat_tracks.model.pretrained.find_weights`.
@@ -120,6 +122,7 @@ def depth_ratio(
         fuse=fuse,
         iterations=iterations,
         frame_size=(frame_size[0], frame_size[1]),
+        focal=_known_focal(ds),
         progress=progress and not lazy,
     )
     ds = ds.drop_vars(
@@ -258,6 +261,15 @@ def _check_settings(fuse: Any, strides: Any, iterations: Any) -> None:
         raise SeuratTracksError("; ".join(faults))
 
 
+def _known_focal(ds: xr.Dataset) -> float | None:
+    """Focal length in pixels that the Dataset states; an assumed one is none."""
+    intrinsics = ds.attrs.get("intrinsics")
+    assumed = str(ds.attrs.get("intrinsics_source", "given")).startswith("assumed")
+    if intrinsics is None or assumed:
+        return None
+    return float(np.sqrt(intrinsics[0] * intrinsics[1]))
+
+
 def _bare(array: xr.DataArray) -> xr.DataArray:
     return array.drop_vars(list(array.coords))
 
@@ -384,6 +396,7 @@ def _lift_block(
         support_xy,
         support_visible,
         settings.frame_size,
+        focal=settings.focal,
         iterations=settings.iterations,
         progress=settings.progress,
     )

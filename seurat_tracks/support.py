@@ -63,10 +63,13 @@ def _choose(
     seen = visible[:, frames]
     count = seen.sum(1)
     candidates = np.flatnonzero(count >= min(2, len(frames)))
-    if len(candidates) <= MOST:
-        return candidates
     first = seen[candidates].argmax(1)
     place = xy[candidates, frames[first]].astype(np.float64)
+    # in order of position, so that even rounding does not depend on the tracks' order
+    order = np.lexsort((place[:, 1], place[:, 0]))
+    candidates, place = candidates[order], place[order]
+    if len(candidates) <= MOST:
+        return candidates
     cell = np.floor(place / np.asarray(frame_size, float) * CELLS).clip(0, CELLS - 1)
     key = (cell[:, 1] * CELLS + cell[:, 0]).astype(np.int64)
     # the longest seen of each cell first, then the second of each cell, and so on
@@ -76,4 +79,4 @@ def _choose(
     turn = np.arange(len(order)) - start
     place_in_cell = place[order]
     best = np.lexsort((place_in_cell[:, 1], place_in_cell[:, 0], turn))[:MOST]
-    return np.sort(candidates[order[best]])
+    return candidates[np.sort(order[best])]

@@ -31,6 +31,9 @@ class ModelConfig:
         over growing ranks of distance (not in the paper).
     pair_width
         Channels of the pair perceptron.
+    motions
+        Rigid motions fitted to each window, one to what the others leave (not in the
+        paper, which has none: 0).
     iterations
         Refinement passes, the prediction fed back in (the paper does not say how
         many); can be changed at inference.
@@ -45,6 +48,7 @@ class ModelConfig:
     near: int = 12
     far: int = 8
     pair_width: int = 48
+    motions: int = 2
     iterations: int = 4
 
     def to_dict(self) -> dict[str, Any]:

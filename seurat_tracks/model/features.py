@@ -10,8 +10,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from seurat_tracks.model.rigid import (
+    FOCAL,
+    NEAREST,
+    RigidMotion,
+    RigidPoints,
+    turn_vector,
+)
+
 POINT_CHANNELS = 34
 PAIR_CHANNELS = 12
+RIGID_CHANNELS = 22
 EPSILON = 1e-4
 """Distances below this (a tenth of a pixel at 2,000 pixels) are one point."""
 
@@ -226,3 +235,80 @@ def pair_features(
         dim=-1,
     )
     return features.clamp(-8.0, 8.0), weight
+
+
+def rigid_features(
+    xy: Tensor,
+    visible: Tensor,
+    scale: Tensor,
+    motion: RigidMotion,
+    points: RigidPoints,
+) -> tuple[Tensor, Tensor]:
+    """Per point and frame: what a rigid motion says of it, and how well it fits.
+
+    Parameters
+    ----------
+    xy, visible : Tensor (B, N, T, 2), bool Tensor (B, N, T)
+    scale : Tensor (B,)
+    motion, points
+        From `seurat_tracks.model.rigid`.
+
+    Returns
+    -------
+    features : Tensor (B, N, T, RIGID_CHANNELS)
+    log_ratio : Tensor (B, N, T)
+        The log depth ratio to the first frame, if the point moves with it.
+    """
+    B, N, T, _ = xy.shape
+    s = scale[:, None, None]
+    z = points.view[..., 2].clamp_min(NEAREST)
+    log_ratio = z.log().clamp_max(3.0)
+    inverse_depth = points.place[..., 2].exp()[..., None]
+    share = inverse_depth * motion.shift[:, None, :, 2] / z  # of z that the shift made
+    spread = points.spread[..., None]
+    doubt = share.abs() * spread
+    square = points.residual.square().sum(-1)
+    variance = motion.noise.square()[:, None, None]
+    fits = variance / (variance + square)
+    count = visible.to(xy.dtype)
+    fits_mean = (fits * count).sum(-1, keepdim=True) / count.sum(
+        -1, keepdim=True
+    ).clamp_min(1.0)
+    # what turning alone would have done to the point: the rest is parallax
+    turned = torch.cat(
+        [
+            points.place[..., :2] / motion.log_focal.exp()[:, None, None],
+            torch.ones_like(points.place[..., :1]),
+        ],
+        -1,
+    )
+    turned = torch.einsum("btij,bnj->bnti", motion.turn, turned)
+    turned = turned[..., :2] / turned[..., 2:].clamp_min(NEAREST)
+    parallax = xy - motion.log_focal.exp()[:, None, None, None] * turned
+    size = motion.shift.norm(dim=-1).amax(1)
+    window = torch.stack(
+        [
+            (motion.noise / scale).log(),
+            motion.log_focal - FOCAL,
+            torch.asinh(size / scale),
+        ],
+        -1,
+    )
+    path = torch.cat([turn_vector(motion.turn), motion.shift], -1) / scale.reshape(
+        -1, 1, 1
+    )
+    parts = [
+        torch.asinh(log_ratio / s)[..., None],
+        2.0 * log_ratio[..., None],
+        torch.asinh(points.residual / motion.noise[:, None, None, None]),
+        torch.asinh(points.residual / s[..., None]),
+        fits[..., None],
+        fits_mean[..., None].expand(B, N, T, 1),
+        torch.asinh(doubt / s)[..., None],
+        spread.clamp_min(1e-3).log()[..., None].expand(B, N, T, 1),
+        points.place[:, :, None, 2:].expand(B, N, T, 1),
+        torch.asinh(parallax / s[..., None]),
+        torch.asinh(path)[:, None].expand(B, N, T, 6),
+        window[:, None, None].expand(B, N, T, 3),
+    ]
+    return torch.cat(parts, dim=-1).clamp(-8.0, 8.0), log_ratio

@@ -18,11 +18,19 @@ from seurat_tracks.model.config import ModelConfig
 from seurat_tracks.model.features import (
     PAIR_CHANNELS,
     POINT_CHANNELS,
+    RIGID_CHANNELS,
     fill_hidden,
     motion_scale,
     neighbours,
     pair_features,
     point_features,
+    rigid_features,
+)
+from seurat_tracks.model.rigid import (
+    RigidMotion,
+    moves_otherwise,
+    solve_motion,
+    solve_points,
 )
 
 SMALLEST = 3e-4
@@ -57,6 +65,8 @@ class SupportState:
         Seen anywhere in the window; the others are masked in attention.
     scale, mean : Tensor (B,), Tensor (B, T, 2)
         From `motion_scale`.
+    motions : list of RigidMotion
+        Rigid motions of the window: that of most points, then those of the rest.
     features : list of list of Tensor (B, M, T, C)
         Input of every layer, per iteration: what queries attend to (Eq. 6).
     predictions : list of Prediction
@@ -68,6 +78,7 @@ class SupportState:
     seen: Tensor
     scale: Tensor
     mean: Tensor
+    motions: list[RigidMotion]
     features: list[list[Tensor]]
     predictions: list[Prediction]
 
@@ -156,6 +167,9 @@ class Branch(nn.Module):
             nn.Linear(PAIR_CHANNELS, pair), nn.GELU(), nn.Linear(pair, pair), nn.GELU()
         )
         self.pair_out = nn.Linear(4 * pair, width, bias=False)
+        if config.motions:
+            told = config.motions * RIGID_CHANNELS
+            self.rigid = nn.Linear(told, width, bias=False)
         self.previous = nn.Linear(2, width, bias=False)
         self.time = nn.Parameter(0.02 * torch.randn(config.window, width))
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
@@ -163,12 +177,30 @@ class Branch(nn.Module):
         self.head = nn.Linear(width, 2)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
+        self.blend = nn.Linear(width, 1 + config.motions)
+        nn.init.zeros_(self.blend.weight)
+        nn.init.zeros_(self.blend.bias)
 
-    def tokens(self, xy: Tensor, visible: Tensor, support: SupportState) -> Tensor:
-        """Embed points (B, N, T, 2) as tokens (B, N, T, C)."""
+    def tokens(
+        self, xy: Tensor, visible: Tensor, support: SupportState
+    ) -> tuple[Tensor, Tensor]:
+        """Embed points (B, N, T, 2) as tokens (B, N, T, C).
+
+        Also return the log ratios (B, N, T, 1 + motions) among which the head blends:
+        none, and that of every rigid motion.
+        """
         config = self.config
+        with torch.autocast(xy.device.type, enabled=False):
+            told, ratios = [], [torch.zeros_like(xy[..., 0])]
+            for motion in support.motions:
+                points = solve_points(xy, visible, support.scale, motion)
+                features, ratio = rigid_features(
+                    xy, visible, support.scale, motion, points
+                )
+                told.append(features)
+                ratios.append(ratio)
         seen_count = support.seen.sum(1)
-        points = point_features(xy, visible, support.scale, support.mean, seen_count)
+        alone = point_features(xy, visible, support.scale, support.mean, seen_count)
         index, valid = neighbours(
             xy[:, :, 0], support.xy[:, :, 0], support.seen, config.near, config.far
         )
@@ -181,22 +213,32 @@ class Branch(nn.Module):
             w = weight[..., part, None].to(y.dtype)
             z = y[..., part, :]
             if z.shape[-2] == 0:
-                z, w = y.new_zeros(*y.shape[:3], 1, y.shape[-1]), w.new_zeros(1)
+                z, w = y.new_zeros(*y.shape[:3], 1, y.shape[-1]), w.new_zeros(1, 1)
             pooled.append((z * w).sum(-2) / w.sum(-2).clamp_min(1.0))
             # GELU is above -0.2, so that hidden neighbours never win the maximum
             pooled.append((z * w + (w - 1.0)).amax(-2).clamp_min(-1.0))
-        tokens = self.embed(points) + self.pair_out(torch.cat(pooled, -1))
-        return tokens + self.time.to(tokens.dtype)
+        tokens = self.embed(alone) + self.pair_out(torch.cat(pooled, -1))
+        if told:
+            tokens = tokens + self.rigid(torch.cat(told, -1))
+        return tokens + self.time.to(tokens.dtype), torch.stack(ratios, -1)
 
-    def predict(self, x: Tensor, scale: Tensor) -> Prediction:
-        """Read log ratio and log error scale off the last tokens."""
+    def predict(self, x: Tensor, ratios: Tensor, scale: Tensor) -> Prediction:
+        """Read log ratio and log error scale off the last tokens.
+
+        The answer is a blend of the rigid motions' ratios (B, N, T, 1 + motions), plus
+        what the network says beyond them.
+        """
         with torch.autocast(x.device.type, enabled=False):
-            y = F.linear(self.norm(x.float()), self.head.weight, self.head.bias)
+            last = self.norm(x.float())
+            y = F.linear(last, self.head.weight, self.head.bias)
+            share = F.linear(last, self.blend.weight, self.blend.bias).softmax(-1)
+            blend = (share * ratios).sum(-1)
         ratio, spread = y[..., 0], y[..., 1]
         s = scale[:, None, None]
         log_scale = spread.clamp(-7.0, 7.0) + s.log() - 1.0
         log_scale = torch.logaddexp(log_scale, log_scale.new_tensor(SMALLEST).log())
-        return Prediction(s * (ratio - ratio[..., :1]), log_scale)
+        beyond = s * (ratio - ratio[..., :1])
+        return Prediction(blend - blend[..., :1] + beyond, log_scale)
 
     def feed_back(self, last: Prediction | None, scale: Tensor) -> Tensor | float:
         """Embed the previous prediction; it is detached, as in RAFT and CoTracker."""
@@ -225,8 +267,31 @@ class SeuratNetwork(nn.Module):
             self.support_branch if config.shared_branches else Branch(config)
         )
 
+    def _motions(
+        self, support: SupportState, log_focal: Tensor | None
+    ) -> list[RigidMotion]:
+        """Fit one rigid motion after another, each to what the others leave."""
+        found: list[RigidMotion] = []
+        left: Tensor | None = None
+        xy, visible, scale = support.xy, support.visible, support.scale
+        with torch.autocast(xy.device.type, enabled=False):
+            for _ in range(self.config.motions):
+                motion = solve_motion(xy, visible, scale, log_focal, left)
+                found.append(motion)
+                if len(found) == self.config.motions:
+                    break
+                points = solve_points(xy, visible, scale, motion)
+                others = moves_otherwise(points, visible, motion)
+                left = others if left is None else left & others
+                log_focal = motion.log_focal
+        return found
+
     def encode_support(
-        self, xy: Tensor, visible: Tensor, iterations: int | None = None
+        self,
+        xy: Tensor,
+        visible: Tensor,
+        iterations: int | None = None,
+        log_focal: Tensor | None = None,
     ) -> SupportState:
         """Encode the support of a batch of windows.
 
@@ -238,6 +303,8 @@ class SeuratNetwork(nn.Module):
         visible : bool Tensor (B, M, T)
         iterations
             Refinement passes; the configuration's number by default.
+        log_focal : Tensor (B,), optional
+            Log focal length, half longer sides; NaN where unknown.
 
         Returns
         -------
@@ -247,8 +314,9 @@ class SeuratNetwork(nn.Module):
         xy = fill_hidden(xy, visible)
         seen = visible.any(-1)
         scale, mean = motion_scale(xy, visible)
-        state = SupportState(xy, visible, seen, scale, mean, [], [])
-        base = branch.tokens(xy, visible, state)
+        state = SupportState(xy, visible, seen, scale, mean, [], [], [])
+        state.motions.extend(self._motions(state, log_focal))
+        base, ratios = branch.tokens(xy, visible, state)
         last: Prediction | None = None
         for _ in range(iterations or self.config.iterations):
             x = base + branch.feed_back(last, scale)
@@ -256,7 +324,7 @@ class SeuratNetwork(nn.Module):
             for layer in branch.layers:
                 inputs.append(x)
                 x = layer(x, None, seen)
-            last = branch.predict(x, scale)
+            last = branch.predict(x, ratios, scale)
             state.features.append(inputs)
             state.predictions.append(last)
         return state
@@ -276,14 +344,14 @@ class SeuratNetwork(nn.Module):
         """
         branch = self.query_branch
         xy = fill_hidden(xy, visible)
-        base = branch.tokens(xy, visible, support)
+        base, ratios = branch.tokens(xy, visible, support)
         last: Prediction | None = None
         predictions = []
         for inputs in support.features:
             x = base + branch.feed_back(last, support.scale)
             for layer, context in zip(branch.layers, inputs, strict=True):
                 x = layer(x, context, support.seen)
-            last = branch.predict(x, support.scale)
+            last = branch.predict(x, ratios, support.scale)
             predictions.append(last)
         return predictions
 
@@ -294,7 +362,8 @@ class SeuratNetwork(nn.Module):
         query_xy: Tensor,
         query_visible: Tensor,
         iterations: int | None = None,
+        log_focal: Tensor | None = None,
     ) -> tuple[list[Prediction], list[Prediction]]:
         """Return the query's and the support's predictions, one per iteration."""
-        state = self.encode_support(support_xy, support_visible, iterations)
+        state = self.encode_support(support_xy, support_visible, iterations, log_focal)
         return self.query(query_xy, query_visible, state), state.predictions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +48,7 @@ def predict_windows(
     support_visible: np.ndarray,
     frame_size: tuple[int, int],
     *,
+    focal: float | None = None,
     iterations: int | None = None,
     progress: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -66,6 +68,8 @@ def predict_windows(
     support_visible : bool array (W, M, K)
     frame_size
         Width and height of the frame.
+    focal
+        Focal length in pixels, where it is known.
     iterations
         Refinement passes; the network's own number by default.
     progress
@@ -80,7 +84,11 @@ def predict_windows(
     from tqdm.auto import tqdm
 
     device = next(network.parameters()).device
-    W, M, K = support_visible.shape
+    # unused places at the end, which lazy support has, would only change rounding
+    used = np.flatnonzero(support_visible.any((0, 2)))
+    M = int(used[-1]) + 1 if len(used) else 1
+    support_xy, support_visible = support_xy[:, :M], support_visible[:, :M]
+    W, _, K = support_visible.shape
     N = len(xy)
     points = normalise(xy, frame_size)
     support = normalise(support_xy, frame_size)
@@ -91,6 +99,7 @@ def predict_windows(
     tokens = TOKENS.get(device.type, TOKENS["cpu"])
     many = max(1, tokens // (K * max(M, 1)))
     few = max(1, tokens // K)
+    log_focal = math.log(focal / (max(frame_size) / 2)) if focal else math.nan
     bar = tqdm(
         total=W * N,
         desc="lifting",
@@ -105,6 +114,7 @@ def predict_windows(
                 torch.from_numpy(support[part]).to(device),
                 torch.from_numpy(support_visible[part]).to(device),
                 iterations,
+                torch.full((part.stop - part.start,), log_focal, device=device),
             )
             width = max(1, few // (part.stop - part.start))
             for first in range(0, N, width):
