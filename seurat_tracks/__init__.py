@@ -13,12 +13,16 @@ True
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from seurat_tracks import accessor as _accessor
 from seurat_tracks._version import __version__
 
+if find_spec("xarray"):  # a bare machine that only trains has none
+    importlib.import_module("seurat_tracks.accessor")
+
 if TYPE_CHECKING:
+    from seurat_tracks import evaluation
     from seurat_tracks.io.arrays import from_arrays
     from seurat_tracks.io.store import open_store as open
     from seurat_tracks.io.video import open_video
@@ -27,8 +31,9 @@ if TYPE_CHECKING:
     from seurat_tracks.schema import validate
     from seurat_tracks.trackers.track import track
 
-_HOMES = {
+_HOMES: dict[str, tuple[str, str | None]] = {
     "depth_ratio": ("seurat_tracks.lift", "depth_ratio"),
+    "evaluation": ("seurat_tracks.evaluation", None),
     "from_arrays": ("seurat_tracks.io.arrays", "from_arrays"),
     "lift3d": ("seurat_tracks.lift", "lift3d"),
     "load_model": ("seurat_tracks.model.pretrained", "load_model"),
@@ -41,6 +46,7 @@ _HOMES = {
 __all__ = [
     "__version__",
     "depth_ratio",
+    "evaluation",
     "from_arrays",
     "lift3d",
     "load_model",
@@ -50,15 +56,15 @@ __all__ = [
     "validate",
 ]
 
-del _accessor
-
 
 def __getattr__(name: str) -> Any:
     """Load a public name from its module when it is first used."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _HOMES[name]
-    value = getattr(importlib.import_module(module), attribute)
+    value: Any = importlib.import_module(module)
+    if attribute is not None:
+        value = getattr(value, attribute)
     globals()[name] = value
     return value
 

@@ -1,4 +1,4 @@
-"""The command line: ``seurat-tracks track | lift | info | demo``."""
+"""The command line: ``seurat-tracks track | lift | info | demo | train``."""
 
 from __future__ import annotations
 
@@ -300,6 +300,96 @@ def demo(
         typer.echo(f"clip: {result.credit}\n")
         for what in ("picture", "gif", "mp4", "store"):
             typer.echo(f"{what:>8}  {getattr(result, what)}")
+
+
+@app.command()
+def train(
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder of the run; resumed if it is there."),
+    ],
+    recipe: Annotated[
+        str,
+        typer.Option(
+            "--recipe", help="ours; or paper, the paper's numbers, which needs --data."
+        ),
+    ] = "ours",
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            "--preset", help=r"Size of the network: small, base.  \[default: recipe's]"
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            help=(
+                "Folder of PointOdyssey, or of Kubric's tracks, to train on.  "
+                r"\[default: procedural scenes]"
+            ),
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Change a setting of the run or of the network; again for more.",
+        ),
+    ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--start", help="Weights or checkpoint a new run begins from."),
+    ] = None,
+    change: Annotated[
+        bool,
+        typer.Option("--change", help="Resume with other settings than the run had."),
+    ] = False,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")
+    ] = "auto",
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", help="Stop after this long; resume when you like."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    r"""Train a network, on scenes that are made as it goes.
+
+    Kill it at any moment; the same command goes on where it was, with the same curve.
+
+    [bold]Examples[/bold]
+
+      seurat-tracks train -o runs/mine
+
+      seurat-tracks train -o runs/two --preset small --set layers=2 --set steps=7200
+
+      seurat-tracks train -o runs/paper --recipe paper --data movi_f/
+
+    In OUT: loss.csv, validation.csv, pictures, TensorBoard's curves (with pip install
+    'seurat-tracks\[train]') and, when it stops, weights.safetensors for --model.
+    See docs/training.md.
+    """
+    import logging
+    import math
+
+    with _reported(debug):
+        from seurat_tracks.training.config import make_config
+        from seurat_tracks.training.loop import train as run
+
+        config = make_config(recipe, preset, settings or ())
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+        path = run(
+            config,
+            out,
+            folder=data,
+            device=device,
+            minutes=math.inf if minutes is None else minutes,
+            start=start,
+            change=change,
+        )
+        typer.echo(path.with_name("weights.safetensors"))
 
 
 def _version(wanted: bool) -> None:

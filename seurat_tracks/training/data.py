@@ -3,61 +3,158 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from seurat_tracks.scenes.generate import CAMERAS, SceneConfig, make_scenes
+from seurat_tracks.scenes.camera import CAMERAS
+from seurat_tracks.scenes.generate import SceneBatch, SceneConfig, make_scenes
 from seurat_tracks.scenes.spoil import SpoilConfig, spoil
+from seurat_tracks.training.config import TrainConfig
+
+MODERATE = SpoilConfig(clean=0.0, jitter=(3e-4, 1e-3), drift=(1e-4, 3e-4))
+"""Noise of the held-out windows."""
 
 
 @dataclass
 class Batch:
-    """A batch of windows; the first ``support`` points are the support."""
+    """A batch of windows; the first ``support`` points are the support.
 
-    xy: Tensor  # B P T 2, spoiled
-    visible: Tensor  # B P T, as the tracker says
-    z: Tensor  # B P T, exact
-    truly_visible: Tensor  # B P T
+    Attributes
+    ----------
+    xy : Tensor (B, P, T, 2)
+        Normalised positions as a tracker gives them.
+    visible : bool Tensor (B, P, T)
+        Visibility as a tracker gives it.
+    z : Tensor (B, P, T)
+        Exact depth along the optical axis; 0 where it is not known.
+    truly_visible : bool Tensor (B, P, T)
+        Exact visibility.
+    support : int
+        How many of the points are support.
+    focal : Tensor (B,) or None
+        Focal length at the window's first frame, in halves of the longer side; NaN
+        where the network is not told.
+    """
+
+    xy: Tensor
+    visible: Tensor
+    z: Tensor
+    truly_visible: Tensor
     support: int
+    focal: Tensor | None = None
 
 
-def training_batch(seed: int, step: int, tracks: int, device: torch.device) -> Batch:
-    """Draw the batch of one training step.
+@dataclass(frozen=True)
+class BatchSize:
+    """Windows in a batch, and support and query points in a window."""
+
+    windows: int
+    support: int
+    queries: int
+
+
+def batch_seed(config: TrainConfig, step: int) -> int:
+    """Seed of one step's batch: all of its randomness comes from this."""
+    return config.seed * 10_000_019 + step
+
+
+def batch_size(config: TrainConfig, draw: random.Random) -> BatchSize:
+    """Draw how many windows and points a batch holds, where the run leaves it open."""
+    low, high = draw.choices([(8, 64), (64, 200), (200, 576)], [0.45, 0.45, 0.1])[0]
+    some = round(math.exp(draw.uniform(math.log(low), math.log(high))))
+    support, queries = config.support or some, config.queries or draw.randint(48, 96)
+    windows = config.batch or max(2, config.tracks // (support + queries))
+    return BatchSize(windows, support, queries)
+
+
+def scene_batch(config: TrainConfig, step: int, device: torch.device) -> Batch:
+    """Draw the batch of one training step from procedural scenes.
 
     Parameters
     ----------
-    seed, step
+    config, step
         Decide everything: a resumed run sees what an unbroken one would have.
-    tracks
-        Points in a batch; support sizes from 8 to 576 share this budget.
     device
         Where the batch is made.
     """
-    generator = torch.Generator(device).manual_seed(seed * 10_000_019 + step)
-    u = torch.rand(3, generator=generator, device=device).tolist()
-    low, high = (8, 64) if u[0] < 0.45 else (64, 200) if u[0] < 0.9 else (200, 576)
-    support = round(math.exp(math.log(low) + u[1] * math.log(high / low)))
-    queries = 48 + round(48 * u[2])
-    batch = max(2, tracks // (support + queries))
-    scenes = make_scenes(
-        batch, SceneConfig(support=support, queries=queries), generator
+    seed = batch_seed(config, step)
+    # sizes from a generator of the host's own: the device need not be waited for
+    host = random.Random(seed)
+    size = batch_size(config, host)
+    generator = torch.Generator(device).manual_seed(seed)
+    frames = config.model.window
+    wanted = SceneConfig(frames=frames, support=size.support, queries=size.queries)
+    if host.random() < config.joints:
+        size, wanted = _joints(config, wanted, host)
+    scenes = make_scenes(size.windows, wanted, generator)
+    return make_batch(_exact(scenes), config.spoil, config.known_focal, generator)
+
+
+def _joints(
+    config: TrainConfig, wanted: SceneConfig, host: random.Random
+) -> tuple[BatchSize, SceneConfig]:
+    """Figures of 8 to 40 joints or markers, usually before a camera that stands."""
+    support = config.support or round(math.exp(host.uniform(2.08, 3.69)))
+    queries = config.queries or 24
+    windows = config.batch or max(2, config.tracks // (2 * (support + queries)))
+    camera = host.choices(["static", "handheld", None], [0.45, 0.25, 0.3])[0]
+    return BatchSize(windows, support, queries), replace(
+        wanted,
+        support=support,
+        queries=queries,
+        camera=camera,
+        motion="figure",
+        sparse=1.0,
     )
-    xy, visible = spoil(scenes.xy, scenes.visible, SpoilConfig(), generator)
-    return Batch(xy, visible, scenes.z, scenes.visible, support)
 
 
-def validation_batches(
-    seed: int, scenes: int, device: torch.device
+def validation_scenes(
+    scenes: int, device: torch.device, frames: int = 8
 ) -> dict[str, Batch]:
     """Draw fixed held-out scenes by kind of camera motion, with moderate noise."""
     batches = {}
-    noise = SpoilConfig(clean=0.0, jitter=(3e-4, 1e-3), drift=(1e-4, 3e-4))
     for i, camera in enumerate(CAMERAS):
-        generator = torch.Generator(device).manual_seed(2**40 + seed * 1000 + i)
-        config = SceneConfig(support=128, queries=64, camera=camera)
-        made = make_scenes(scenes, config, generator)
-        xy, visible = spoil(made.xy, made.visible, noise, generator)
-        batches[camera] = Batch(xy, visible, made.z, made.visible, made.support)
+        generator = torch.Generator(device).manual_seed(2**40 + i)
+        wanted = SceneConfig(frames=frames, support=128, queries=64, camera=camera)
+        made = make_scenes(scenes, wanted, generator)
+        batches[camera] = make_batch(_exact(made), MODERATE, 0.0, generator)
     return batches
+
+
+def make_batch(
+    exact: Batch,
+    noise: SpoilConfig | bool,
+    known_focal: float,
+    generator: torch.Generator,
+) -> Batch:
+    """Turn exact tracks into what a tracker, and a person, might tell the network.
+
+    Parameters
+    ----------
+    exact
+        Exact tracks.
+    noise
+        How they are spoiled; True for the usual amounts.
+    known_focal
+        Share of the windows whose focal length the network is told.
+    generator
+        On the device of the tracks.
+    """
+    xy, visible, focal = exact.xy, exact.visible, exact.focal
+    if noise:
+        noise = noise if isinstance(noise, SpoilConfig) else SpoilConfig()
+        xy, visible = spoil(xy, visible, noise, generator)
+    if focal is not None:
+        told = torch.rand(focal.shape, generator=generator, device=focal.device).lt(
+            known_focal
+        )
+        focal = torch.where(told, focal, torch.nan)
+    return replace(exact, xy=xy, visible=visible, focal=focal)
+
+
+def _exact(scenes: SceneBatch) -> Batch:
+    seen, focal = scenes.visible, scenes.focal[:, 0]
+    return Batch(scenes.xy, seen, scenes.z, seen, scenes.support, focal)

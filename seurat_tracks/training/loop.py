@@ -1,71 +1,36 @@
 """The training loop.
 
-Run it with::
-
-    python -m seurat_tracks.training.loop --preset small --out runs/small --minutes 60
-
-It resumes by itself from ``OUT/checkpoint.pt``: every batch is a pure function of the
+It resumes by itself from ``OUT/checkpoint.pt``. Every batch is a pure function of the
 seed and the step, so a resumed run sees what an unbroken one would have seen.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
+import copy
 import logging
 import math
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
 import torch
 
-from seurat_tracks.model.config import PRESETS, ModelConfig
-from seurat_tracks.model.network import SeuratNetwork
-from seurat_tracks.model.pretrained import load_model
-from seurat_tracks.training.data import Batch, training_batch, validation_batches
+from seurat_tracks.model.config import ModelConfig
+from seurat_tracks.model.network import Prediction, SeuratNetwork
+from seurat_tracks.model.pretrained import load_model, resolve_device
+from seurat_tracks.training.config import TrainConfig, TrainingError
+from seurat_tracks.training.curves import Curves
+from seurat_tracks.training.data import Batch, scene_batch, validation_scenes
+from seurat_tracks.training.export import export_weights
+from seurat_tracks.training.files import TrackFiles
 from seurat_tracks.training.loss import prediction_loss, targets
+from seurat_tracks.training.picture import draw_predictions
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """Everything that decides a run.
-
-    Attributes
-    ----------
-    preset
-        Name in `seurat_tracks.model.config.PRESETS`.
-    seed
-        Seed of the initial weights and of every batch.
-    steps
-        Length of the run; the last ``decay`` share of it lets the learning rate fall
-        to 0 linearly, after a constant middle. ``decay=1`` is the paper's schedule.
-    tracks
-        Points per batch.
-    learning_rate, weight_decay, warmup
-        AdamW (the paper: 5e-4, 1e-5, 1,000 steps).
-    clip
-        Largest gradient norm (CoTracker2's is 10; the paper states none).
-    ema
-        Decay of the averaged weights, which are the ones that are shipped.
-    bfloat16
-        Compute the network in bfloat16; weights stay float32.
-    """
-
-    preset: str = "small"
-    seed: int = 0
-    steps: int = 100_000
-    tracks: int = 1300
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-5
-    warmup: int = 1000
-    decay: float = 0.25
-    clip: float = 1.0
-    ema: float = 0.999
-    bfloat16: bool = True
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
@@ -75,59 +40,118 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     return config.learning_rate * min(rise, 1.0, max(0.0, left))
 
 
-def run_batch(network: SeuratNetwork, batch: Batch) -> torch.Tensor:
+def predict(
+    network: SeuratNetwork, batch: Batch
+) -> tuple[list[Prediction], list[Prediction]]:
+    """Predictions for the queries and for the support, one per iteration."""
+    M = batch.support
+    known = {} if batch.focal is None else {"log_focal": batch.focal.log()}
+    query, support = network(
+        batch.xy[:, :M],
+        batch.visible[:, :M],
+        batch.xy[:, M:],
+        batch.visible[:, M:],
+        **known,
+    )
+    return query, support
+
+
+def run_batch(
+    network: SeuratNetwork, batch: Batch, loss: str = "laplace"
+) -> torch.Tensor:
     """Loss of one batch, both branches."""
     M = batch.support
-    query, support = network(
-        batch.xy[:, :M], batch.visible[:, :M], batch.xy[:, M:], batch.visible[:, M:]
-    )
+    query, support = predict(network, batch)
     ratio, weight = targets(batch.z, batch.truly_visible)
-    on_support = prediction_loss(support, ratio[:, :M], weight[:, :M])
-    on_query = prediction_loss(query, ratio[:, M:], weight[:, M:])
+    on_support = prediction_loss(support, ratio[:, :M], weight[:, :M], loss)
+    on_query = prediction_loss(query, ratio[:, M:], weight[:, M:], loss)
     return on_support + on_query
 
 
 @torch.inference_mode()
-def validate(network: SeuratNetwork, batches: dict[str, Batch]) -> dict[str, float]:
-    """Error of the queries over the error of "depth stays constant", by camera."""
-    scores = {}
+def validate(
+    network: SeuratNetwork, batches: dict[str, Batch]
+) -> tuple[dict[str, float], dict[str, list[Prediction]]]:
+    """Score the queries of held-out batches.
+
+    Returns
+    -------
+    scores
+        Error over the error of "depth stays constant", by batch, and their mean.
+    predictions
+        What was scored, by batch.
+    """
+    scores, predictions = {}, {}
     for name, batch in batches.items():
         M = batch.support
-        query, _ = network(
-            batch.xy[:, :M], batch.visible[:, :M], batch.xy[:, M:], batch.visible[:, M:]
-        )
+        predictions[name], _ = predict(network, batch)
         ratio, weight = targets(batch.z[:, M:], batch.truly_visible[:, M:])
         weight = weight * (batch.truly_visible[:, M:, :1] & batch.truly_visible[:, M:])
-        error = ((query[-1].log_ratio - ratio).abs() * weight).sum()
+        error = ((predictions[name][-1].log_ratio - ratio).abs() * weight).sum()
         scores[name] = float(error / (ratio.abs() * weight).sum())
-    scores["mean"] = sum(scores.values()) / len(scores)
-    return scores
+    return {"mean": sum(scores.values()) / len(scores), **scores}, predictions
 
 
-def save_checkpoint(path: Path, state: dict) -> None:
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write beside, then rename: a checkpoint is whole or absent."""
     beside = path.with_suffix(".tmp")
     torch.save(state, beside)
     os.replace(beside, path)
 
 
-def _start_weights(start: Path, place: torch.device) -> dict[str, torch.Tensor]:
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, UnpicklingError, EOFError) as error:
+        raise TrainingError(f"{path} is not a readable checkpoint: {error}") from error
+    return state
+
+
+def _read_checkpoint(path: Path, config: TrainConfig, change: bool) -> dict[str, Any]:
+    """Read where a run stopped; refuse to go on with other settings unasked."""
+    state = _load(path)
+    if ModelConfig.from_dict(state["model"]) != config.model:
+        raise TrainingError(
+            f"{path} holds a network of other size or switches ({state['model']}); "
+            "give the same ones, or another folder"
+        )
+    saved = {**TrainConfig().to_dict(), **state["config"]}
+    other = [
+        f"{name} was {saved[name]!r}, now {value!r}"
+        for name, value in config.to_dict().items()
+        if saved[name] != value
+    ]
+    if other and not change:
+        raise TrainingError(
+            f"{path} belongs to a run with other settings: {'; '.join(other)}. Give "
+            "the same ones, another folder, or say that they shall change (--change)"
+        )
+    return state
+
+
+def _start_weights(start: Path, config: TrainConfig) -> dict[str, torch.Tensor]:
     """Averaged weights of a checkpoint, or those of a weights file."""
     if start.suffix == ".safetensors":
-        return load_model(start).network.to(place).state_dict()
-    state = torch.load(start, map_location=place, weights_only=True)
-    return {name: value.clone() for name, value in state["average"].items()}
+        model = load_model(start)
+        size, weights = model.config, model.network.state_dict()
+    else:
+        state = _load(start)
+        size, weights = ModelConfig.from_dict(state["model"]), state["average"]
+    if size != config.model:
+        raise TrainingError(f"{start} holds another network ({size})")
+    return weights
 
 
 def train(
     config: TrainConfig,
     out: Path,
     *,
-    device: str = "cpu",
+    folder: Path | None = None,
+    device: str = "auto",
     minutes: float = math.inf,
     save_every: float = 180.0,
-    validate_every: int = 1000,
     start: Path | None = None,
+    change: bool = False,
 ) -> Path:
     """Train until ``config.steps`` or the time is up; resume where a run stopped.
 
@@ -136,136 +160,152 @@ def train(
     config
         The run.
     out
-        Folder of ``checkpoint.pt``, ``loss.csv`` and ``validation.csv``.
+        Folder of ``checkpoint.pt``, ``loss.csv``, ``validation.csv``, pictures,
+        TensorBoard's files and, when it stops, ``weights.safetensors``.
+    folder
+        Data set to train on, in a layout of `seurat_tracks.training.files`; procedural
+        scenes without.
     device
-        "cpu" or "cuda".
+        "auto", "cpu", "cuda".
     minutes
         Stop, with a checkpoint, after this long.
     save_every
         Seconds between checkpoints.
-    validate_every
-        Steps between validations.
     start
         Weights file or checkpoint whose averaged weights begin a new run.
+    change
+        Resume with other settings than those in the checkpoint.
 
     Returns
     -------
     Path
         The checkpoint.
+
+    Raises
+    ------
+    TrainingError
+        If the folder holds another run, or the weights another network, or the data
+        are missing or of an unknown layout.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    place = torch.device(resolve_device(device))
+    files = None if folder is None else TrackFiles(folder, config.model.window)
+    if files is not None:
+        config = replace(config, data=files.name)
+    elif config.data != "scenes":
+        raise TrainingError(
+            f"this recipe trains on {config.data}: give the folder that holds it "
+            "(--data), or train on procedural scenes (--set data=scenes)"
+        )
     path = out / "checkpoint.pt"
-    place = torch.device(device)
     torch.manual_seed(config.seed)
-    model_config: ModelConfig = PRESETS[config.preset]
-    network = SeuratNetwork(model_config).to(place)
-    average = {k: v.detach().clone() for k, v in network.state_dict().items()}
+    network = SeuratNetwork(config.model)
+    state = _read_checkpoint(path, config, change) if path.exists() else None
+    if state is not None:
+        network.load_state_dict(state["network"])
+    elif start is not None:
+        network.load_state_dict(_start_weights(start, config))
+    network.to(place)
+    # a second network follows the first slowly: it is judged, and shipped
+    averaged = copy.deepcopy(network).eval().requires_grad_(False)
+    weights = list(network.parameters())
+    followers: list[torch.Tensor] = list(averaged.parameters())
     optimiser = torch.optim.AdamW(
-        network.parameters(),
+        weights,
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
-        betas=(0.9, 0.98),
+        betas=(0.9, config.beta2),
     )
-    step, best = 0, math.inf
-    if path.exists():
-        state = torch.load(path, map_location=place, weights_only=True)
-        network.load_state_dict(state["network"])
+    step, best, spent = 0, math.inf, 0.0
+    # sums since the last row, on the device: nothing waits for them
+    sums, counted = torch.zeros(2, device=place), 0
+    if state is not None:
+        averaged.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
-        average, step, best = state["average"], state["step"], state["best"]
+        step, best, spent = state["step"], state["best"], state["seconds"]
+        sums, counted = state["sums"].to(place), state["counted"]
+        torch.set_rng_state(state["random"])
+        if "cuda_random" in state and place.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda_random"], place)
         log.info("resumed at step %d", step)
-    elif start is not None:
-        begun = _start_weights(start, place)
-        network.load_state_dict(begun)
-        average = {k: v.clone() for k, v in begun.items()}
 
-    held_out = validation_batches(0, 24, place)
-    judge = SeuratNetwork(model_config).to(place).eval()
+    draw_batch = scene_batch if files is None else files.batch
+    held_out = validation_scenes(24, place, config.model.window)
+    if files is not None:
+        held_out[files.name] = files.validation(48, place)
+    log.info(
+        "%.2f M parameters on %s, steps %d to %d, data: %s",
+        sum(w.numel() for w in weights) / 1e6,
+        place,
+        step,
+        config.steps,
+        config.data,
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    curves = Curves(out, step)
+    began = saved = time.monotonic()
 
-    def note(name: str, *values: object) -> None:
-        with (out / name).open("a", newline="") as file:
-            csv.writer(file).writerow(values)
+    def seconds() -> float:
+        return spent + time.monotonic() - began
 
     def checkpoint() -> None:
-        save_checkpoint(
-            path,
-            {
-                "network": network.state_dict(),
-                "average": average,
-                "optimiser": optimiser.state_dict(),
-                "step": step,
-                "best": best,
-                "model": model_config.to_dict(),
-                "config": asdict(config),
-            },
-        )
+        state = {
+            "network": network.state_dict(),
+            "average": averaged.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "random": torch.get_rng_state(),
+            "step": step,
+            "best": best,
+            "seconds": seconds(),
+            "sums": sums,
+            "counted": counted,
+            "model": config.model.to_dict(),
+            "config": config.to_dict(),
+        }
+        if place.type == "cuda":
+            state["cuda_random"] = torch.cuda.get_rng_state(place)
+        curves.flush()  # no row up to here is lost to a kill
+        save_checkpoint(path, state)
 
-    began = saved = time.monotonic()
-    mean_loss, counted = 0.0, 0
     while step < config.steps and time.monotonic() - began < 60 * minutes:
+        rate = learning_rate(step, config)
         for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, config)
-        batch = training_batch(config.seed, step, config.tracks, place)
+            group["lr"] = rate
+        batch = draw_batch(config, step, place)
         with torch.autocast(place.type, torch.bfloat16, enabled=config.bfloat16):
-            loss = run_batch(network, batch)
+            loss = run_batch(network, batch, config.loss)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+        norm = torch.nn.utils.clip_grad_norm_(weights, config.clip)
         if torch.isfinite(norm):
             optimiser.step()
         step += 1
         # the average follows quickly at first
         keep = min(config.ema, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for name, value in network.state_dict().items():
-                average[name].lerp_(value, 1 - keep)
-        mean_loss, counted = mean_loss + float(loss.detach()), counted + 1
-        if step % 50 == 0:
-            elapsed = time.monotonic() - began
-            note("loss.csv", step, f"{mean_loss / counted:.5f}", f"{elapsed:.0f}")
-            mean_loss, counted = 0.0, 0
-        if step % validate_every == 0 or step == config.steps:
-            judge.load_state_dict(average)
-            scores = validate(judge, held_out)
+        torch._foreach_lerp_(followers, [w.detach() for w in weights], 1 - keep)
+
+        sums, counted = sums + torch.stack([loss.detach(), norm.detach()]), counted + 1
+        if step % config.log_every == 0:
+            mean_loss, mean_norm = (sums / counted).tolist()
+            row = {"loss": mean_loss, "gradient_norm": mean_norm}
+            row |= {"learning_rate": rate, "seconds": seconds()}
+            curves.add("loss", step, row)
+            log.info("step %d loss %.4f, %.0f s", step, mean_loss, seconds())
+            sums, counted = torch.zeros_like(sums), 0
+        first_look = step == max(1, config.validate_every // 10)
+        if first_look or step % config.validate_every == 0 or step == config.steps:
+            scores, predictions = validate(averaged, held_out)
             best = min(best, scores["mean"])
-            row = [f"{k}={v:.4f}" for k, v in scores.items()]
-            note("validation.csv", step, *row)
-            log.info("step %d %s", step, " ".join(row))
+            curves.add("validation", step, scores)
+            curves.picture(step, partial(draw_predictions, held_out, predictions))
+            log.info("step %d %s", step, _as_text(scores))
         if time.monotonic() - saved > save_every:
             checkpoint()
             saved = time.monotonic()
     checkpoint()
+    curves.close()
+    export_weights(path, out / "weights.safetensors")
     return path
 
 
-def main() -> None:
-    """Read the command line and train."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--preset", default="small", choices=sorted(PRESETS))
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=TrainConfig.steps)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--tracks", type=int, default=TrainConfig.tracks)
-    parser.add_argument("--rate", type=float, default=TrainConfig.learning_rate)
-    parser.add_argument("--warmup", type=int, default=TrainConfig.warmup)
-    parser.add_argument("--decay", type=float, default=TrainConfig.decay)
-    parser.add_argument("--minutes", type=float, default=math.inf)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument(
-        "--start", type=Path, help="weights file or checkpoint to begin from"
-    )
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    config = TrainConfig(
-        preset=args.preset,
-        steps=args.steps,
-        seed=args.seed,
-        tracks=args.tracks,
-        learning_rate=args.rate,
-        warmup=args.warmup,
-        decay=args.decay,
-    )
-    train(config, args.out, device=args.device, minutes=args.minutes, start=args.start)
-
-
-if __name__ == "__main__":
-    main()
+def _as_text(scores: dict[str, float]) -> str:
+    return " ".join(f"{name}={value:.4f}" for name, value in scores.items())

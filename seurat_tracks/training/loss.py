@@ -42,21 +42,30 @@ def targets(z: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def prediction_loss(
-    predictions: list[Prediction], log_ratio: Tensor, weight: Tensor
+    predictions: list[Prediction],
+    log_ratio: Tensor,
+    weight: Tensor,
+    kind: str = "laplace",
 ) -> Tensor:
-    """Absolute error (Eq. 8) together with its Laplace likelihood, over iterations.
+    """Absolute error (Eq. 8), together with its Laplace likelihood, over iterations.
 
     The likelihood is multiplied by the root of its own scale (as in beta-NLL,
     Seitzer et al. 2022), so that still windows, whose scale is tiny, do not
-    outweigh all others.
+    outweigh all others. ``kind="l1"`` leaves it out: the paper's loss.
     """
     total = log_ratio.new_zeros(())
     last = len(predictions) - 1
     norm = weight.sum().clamp_min(1.0)
     for i, prediction in enumerate(predictions):
         error = (prediction.log_ratio - log_ratio).abs()
-        likelihood = error * (-prediction.log_scale).exp() + prediction.log_scale
-        balance = (0.5 * prediction.log_scale.detach()).exp()
-        value = 2.0 * error + balance * likelihood
+        if kind == "l1":
+            value = error
+        else:
+            value = 2.0 * error + _likelihood(error, prediction.log_scale)
         total = total + GAMMA ** (last - i) * (value * weight).sum() / norm
     return total
+
+
+def _likelihood(error: Tensor, log_scale: Tensor) -> Tensor:
+    """Negative Laplace log likelihood times the root of its scale."""
+    return (0.5 * log_scale.detach()).exp() * (error * (-log_scale).exp() + log_scale)
