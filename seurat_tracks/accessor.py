@@ -46,6 +46,12 @@ class SeuratAccessor:
 
         return lift3d(self._ds, **settings)
 
+    def evaluate(self, truth: xr.Dataset, **settings: Any) -> xr.Dataset:
+        """Score against the truth; see `seurat_tracks.evaluation.compare.evaluate`."""
+        from seurat_tracks.evaluation.compare import evaluate
+
+        return evaluate(self._ds, truth, **settings)
+
     def save(self, path: str | os.PathLike[str], **settings: Any) -> Path:
         """Write a Zarr store; see `seurat_tracks.io.store.save`."""
         from seurat_tracks.io.store import save
