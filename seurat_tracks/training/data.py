@@ -90,7 +90,7 @@ def scene_batch(config: TrainConfig, step: int, device: torch.device) -> Batch:
     if host.random() < config.joints:
         size, wanted = _joints(config, wanted, host)
     scenes = make_scenes(size.windows, wanted, generator)
-    return make_batch(_exact(scenes), config.spoil, config.known_focal, generator)
+    return make_batch(exact_tracks(scenes), config.spoil, config.known_focal, generator)
 
 
 def _joints(
@@ -120,7 +120,7 @@ def validation_scenes(
         generator = torch.Generator(device).manual_seed(2**40 + i)
         wanted = SceneConfig(frames=frames, support=128, queries=64, camera=camera)
         made = make_scenes(scenes, wanted, generator)
-        batches[camera] = make_batch(_exact(made), MODERATE, 0.0, generator)
+        batches[camera] = make_batch(exact_tracks(made), MODERATE, 0.0, generator)
     return batches
 
 
@@ -155,6 +155,7 @@ def make_batch(
     return replace(exact, xy=xy, visible=visible, focal=focal)
 
 
-def _exact(scenes: SceneBatch) -> Batch:
+def exact_tracks(scenes: SceneBatch) -> Batch:
+    """Take scenes as they are: nothing spoiled, the focal length told."""
     seen, focal = scenes.visible, scenes.focal[:, 0]
     return Batch(scenes.xy, seen, scenes.z, seen, scenes.support, focal)
