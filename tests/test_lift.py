@@ -299,3 +299,16 @@ def test_an_interrupt_ends_lazy_work_soon(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     out.seurat.save(tmp_path / "out.zarr")
     assert st.open(tmp_path / "out.zarr").sizes["track"] == 40
+
+
+def test_a_stated_camera_is_used_and_an_assumed_one_is_not() -> None:
+    ds = dataset(scene("walk"))
+    alone = ds.seurat.depth_ratio()
+    camera = {"intrinsics": [900.0, 900.0, 319.5, 239.5]}
+    stated = ds.assign_attrs(camera, intrinsics_source="given")
+    assumed = ds.assign_attrs(camera, intrinsics_source="assumed: 60 degrees wide")
+    xr.testing.assert_equal(
+        assumed.seurat.depth_ratio().log_depth_ratio, alone.log_depth_ratio
+    )
+    other = stated.seurat.depth_ratio().log_depth_ratio
+    assert np.abs(other - alone.log_depth_ratio).max() > 1e-4

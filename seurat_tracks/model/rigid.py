@@ -162,6 +162,96 @@ def _weights(residual: Tensor, count: Tensor, noise: Tensor) -> Tensor:
     return count * fit.square() / variance
 
 
+class _Prior(NamedTuple):
+    """Precisions and centre of the priors."""
+
+    camera: Tensor  # 6: turn, shift
+    place: Tensor  # 3: across twice (a mere safeguard), log inverse depth
+    focal: Tensor  # B
+    log_focal: Tensor  # B, the centre
+
+
+def _jacobians(
+    place: Tensor, motion: RigidMotion, ray: Tensor, view: Tensor, first: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Differentiate image positions by the camera, by the focal length, by the place.
+
+    Shapes (B, M, T - 1, 2, 6), the first frame being the reference, (B, M, T, 2) and
+    (B, M, T, 2, 3).
+    """
+    by_view = _image_jacobian(view, motion.log_focal)
+    inverse_depth = place[..., 2].exp()[..., None, None, None]
+    by_camera = torch.cat([-by_view @ _cross(ray), by_view * inverse_depth], -1)
+    # a longer lens makes the first ray narrower and the picture larger
+    narrow = first * first.new_tensor([-1.0, -1.0, 0.0])
+    narrow = torch.einsum("btij,bmj->bmti", motion.turn, narrow)[..., None]
+    by_focal = _image(view, motion.log_focal) + (by_view @ narrow)[..., 0]
+    return by_camera[:, :, 1:], by_focal, _place_jacobian(by_view, place, motion)
+
+
+def _newton_step(
+    jacobians: tuple[Tensor, Tensor, Tensor],
+    residual: Tensor,
+    w: Tensor,
+    place: Tensor,
+    motion: RigidMotion,
+    prior: _Prior,
+    damping: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Solve the damped normal equations, the points eliminated.
+
+    Returns
+    -------
+    cameras, focal, places
+        Steps (B, T - 1, 6), (B,) and (B, M, 3).
+    """
+    by_camera, by_focal, by_place = jacobians
+    B, _, past, _, _ = by_camera.shape
+    C = 6 * past
+    # points, 3 x 3 each
+    weighted = w[..., None, None] * by_place
+    hpp = torch.einsum("bmtki,bmtkj->bmij", by_place, weighted)
+    hpp = hpp + torch.diag(prior.place) + _damp(hpp, damping[:, None])
+    gp = torch.einsum("bmtki,bmtk->bmi", weighted, residual)
+    gp = gp + prior.place * torch.cat([0 * place[..., :2], place[..., 2:]], -1)
+    inverse = _inverse(hpp)
+    # cameras, 6 x 6 each
+    weighted = w[:, :, 1:, None, None] * by_camera
+    hcc = torch.einsum("bmtki,bmtkj->btij", weighted, by_camera)
+    hcc = hcc + torch.diag(prior.camera)
+    gc = torch.einsum("bmtki,bmtk->bti", weighted, residual[:, :, 1:])
+    camera = torch.cat([turn_vector(motion.turn), motion.shift], -1)[:, 1:]
+    gc = gc + prior.camera * camera
+    hcf = torch.einsum("bmtki,bmtk->bti", weighted, by_focal[:, :, 1:])
+    hcp = torch.einsum("bmtki,bmtkj->bmtij", weighted, by_place[:, :, 1:])
+    # focal length
+    weighted = w[..., None] * by_focal
+    hff = (weighted * by_focal).sum((1, 2, 3)) + prior.focal
+    gf = (weighted * residual).sum((1, 2, 3))
+    gf = gf + (motion.log_focal - prior.log_focal) * prior.focal
+    hfp = torch.einsum("bmtk,bmtkj->bmj", weighted, by_place)
+
+    block = torch.block_diag(*w.new_ones(past, 6, 6))
+    whole = block * hcc.transpose(1, 2).reshape(B, 6, C).repeat(1, past, 1)
+    edge = hcf.reshape(B, C)
+    whole = torch.cat([whole, edge[:, None]], 1)
+    edge = torch.cat([edge, hff[:, None]], 1)
+    whole = torch.cat([whole, edge[..., None]], 2)
+    whole = whole + _damp(whole, damping)
+    to_points = torch.cat([hcp.flatten(2, 3), hfp[:, :, None]], 2)  # B M C+1 3
+    through = to_points @ inverse
+    a, b = (each.transpose(1, 2).flatten(2) for each in (through, to_points))
+    whole = whole - a @ b.transpose(1, 2)
+    right = torch.cat([gc.flatten(1), gf[:, None]], 1)
+    right = right - torch.einsum("bmcp,bmp->bc", through, gp)
+    # float64: windows of little depth are nearly singular
+    move = -torch.linalg.solve_ex(whole.double(), right.double()).result
+    move = move.to(w.dtype).nan_to_num(0.0)
+    back = gp + torch.einsum("bmcp,bc->bmp", to_points, move)
+    places = -(inverse @ back[..., None])[..., 0]
+    return move[:, :C].unflatten(1, (past, 6)), move[:, C], places
+
+
 @torch.no_grad()
 def solve_motion(
     xy: Tensor,
@@ -192,7 +282,6 @@ def solve_motion(
         Steps of the solver.
     """
     B, M, T, _ = xy.shape
-    C = 6 * (T - 1)
     count = visible.to(xy.dtype)
     if only is not None:
         count = count * only[..., None].to(xy.dtype)
@@ -205,8 +294,12 @@ def solve_motion(
     noise = scale.clamp_min(5 * QUIETEST)
     motion = RigidMotion(still, xy.new_zeros(B, T, 3), centre, noise)
     place = torch.cat([xy[:, :, 0], xy.new_zeros(B, M, 1)], -1)
-    camera_prior = xy.new_tensor([TURN_SPREAD**-2] * 3 + [SHIFT_SPREAD**-2] * 3)
-    place_prior = xy.new_tensor([1.0, 1.0, DEPTH_SPREAD**-2])
+    prior = _Prior(
+        xy.new_tensor([TURN_SPREAD**-2] * 3 + [SHIFT_SPREAD**-2] * 3),
+        xy.new_tensor([1.0, 1.0, DEPTH_SPREAD**-2]),
+        tight,
+        centre,
+    )
     damping = xy.new_full((B,), 1e-2)
 
     def cost(place: Tensor, motion: RigidMotion, residual: Tensor) -> Tensor:
@@ -215,76 +308,29 @@ def solve_motion(
         camera = torch.cat([turn_vector(motion.turn), motion.shift], -1)
         return (
             misfit
-            + (camera.square() * camera_prior).sum((1, 2))
-            + (place[..., 2].square() * place_prior[2]).sum(1)
+            + (camera.square() * prior.camera).sum((1, 2))
+            + (place[..., 2].square() * prior.place[2]).sum(1)
             + (motion.log_focal - centre).square() * tight
         )
 
-    ray, view, first = _views(place, motion)
-    residual = _image(view, motion.log_focal) - xy
+    views: tuple[Tensor, ...] = _views(place, motion)
+    residual = _image(views[1], motion.log_focal) - xy
     for _ in range(steps):
         size = torch.where(count > 0, residual.norm(dim=-1), torch.nan).flatten(1)
         middle = size.nanmedian(1).values.nan_to_num(QUIETEST)
         narrower = torch.maximum(2.0 * middle, 0.5 * noise)
         noise = torch.minimum(noise, narrower).clamp_min(QUIETEST)
-        w = _weights(residual, count, noise)
-
-        by_view = _image_jacobian(view, motion.log_focal)
-        by_place = _place_jacobian(by_view, place, motion)  # B M T 2 3
-        inverse_depth = place[..., 2].exp()[..., None, None, None]
-        by_camera = torch.cat([-by_view @ _cross(ray), by_view * inverse_depth], -1)
-        by_camera = by_camera[:, :, 1:]  # the first frame is the reference
-        narrow = first * first.new_tensor([-1.0, -1.0, 0.0])
-        narrow = torch.einsum("btij,bmj->bmti", motion.turn, narrow)[..., None]
-        by_focal = _image(view, motion.log_focal) + (by_view @ narrow)[..., 0]
-
-        # normal equations: points (3 x 3 each), cameras (6 x 6 each), focal length
-        weighted = w[..., None, None] * by_place
-        hpp = torch.einsum("bmtki,bmtkj->bmij", by_place, weighted)
-        hpp = hpp + torch.diag(place_prior) + _damp(hpp, damping[:, None])
-        gp = torch.einsum("bmtki,bmtk->bmi", weighted, residual)
-        gp = gp + place_prior * torch.cat([0 * place[..., :2], place[..., 2:]], -1)
-        inverse = _inverse(hpp)
-        weighted = w[:, :, 1:, None, None] * by_camera
-        hcc = torch.einsum("bmtki,bmtkj->btij", weighted, by_camera)
-        gc = torch.einsum("bmtki,bmtk->bti", weighted, residual[:, :, 1:])
-        camera = torch.cat([turn_vector(motion.turn), motion.shift], -1)[:, 1:]
-        gc = gc + camera_prior * camera
-        hcf = torch.einsum("bmtki,bmtk->bti", weighted, by_focal[:, :, 1:])
-        hcp = torch.einsum("bmtki,bmtkj->bmtij", weighted, by_place[:, :, 1:])
-        focal_weighted = w[..., None] * by_focal
-        hff = (focal_weighted * by_focal).sum((1, 2, 3)) + tight
-        gf = (focal_weighted * residual).sum((1, 2, 3))
-        gf = gf + (motion.log_focal - centre) * tight
-        hfp = torch.einsum("bmtk,bmtkj->bmj", focal_weighted, by_place)
-
-        whole = torch.block_diag(*xy.new_ones(T - 1, 6, 6)) * (
-            hcc + torch.diag(camera_prior)
-        ).transpose(1, 2).reshape(B, 6, C).repeat(1, T - 1, 1)
-        whole = torch.cat([whole, hcf.reshape(B, 1, C)], 1)
-        last = torch.cat([hcf.reshape(B, C), hff[:, None]], 1)
-        whole = torch.cat([whole, last[..., None]], 2)
-        whole = whole + _damp(whole, damping)
-        to_points = torch.cat([hcp.flatten(2, 3), hfp[:, :, None]], 2)  # B M C+1 3
-        through = to_points @ inverse
-        whole = whole - through.transpose(1, 2).flatten(2) @ to_points.transpose(
-            1, 2
-        ).flatten(2).transpose(1, 2)
-        right = torch.cat([gc.flatten(1), gf[:, None]], 1)
-        right = right - torch.einsum("bmcp,bmp->bc", through, gp)
-        # float64: bas-relief windows are nearly singular
-        move = -torch.linalg.solve_ex(whole.double(), right.double()).result
-        move = move.to(xy.dtype).nan_to_num(0.0)
-        back = gp + torch.einsum("bmcp,bc->bmp", to_points, move)
-        places = -(inverse @ back[..., None])[..., 0]
-
-        cameras = move[:, :C].unflatten(1, (T - 1, 6))
+        weight = _weights(residual, count, noise)
+        jacobians = _jacobians(place, motion, *views)
+        cameras, focal, places = _newton_step(
+            jacobians, residual, weight, place, motion, prior, damping
+        )
         turned = rotation(cameras[..., :3].clamp(-0.5, 0.5)) @ motion.turn[:, 1:]
         shifted = motion.shift[:, 1:] + cameras[..., 3:].clamp(-1.0, 1.0)
         trial = RigidMotion(
             torch.cat([motion.turn[:, :1], turned], 1),
             torch.cat([motion.shift[:, :1], shifted], 1),
-            (motion.log_focal + move[:, C].clamp(-0.5, 0.5)).clamp(-1.0, 3.0),
+            (motion.log_focal + focal.clamp(-0.5, 0.5)).clamp(-1.0, 3.0),
             noise,
         )
         moved = _limit(place, places, 0.3, 1.0)
@@ -293,9 +339,7 @@ def solve_motion(
         better = cost(moved, trial, misfit) < cost(place, motion, residual)
         damping = torch.where(better, damping * 0.2, damping * 10).clamp(1e-6, 1e4)
         place, residual = _take(better, moved, place), _take(better, misfit, residual)
-        ray, view, first = (
-            _take(better, a, b) for a, b in zip(seen, (ray, view, first), strict=True)
-        )
+        views = tuple(_take(better, a, b) for a, b in zip(seen, views, strict=True))
         motion = RigidMotion(
             *(_take(better, a, b) for a, b in zip(trial, motion, strict=True))
         )
