@@ -103,11 +103,11 @@ def make_sheet(out: Path, motions: Motions | None) -> None:
 
 
 def save(fig: Figure, path: Path) -> None:
-    """Write a small file: 48 colours are enough."""
+    """Write a small file: 128 colours are enough."""
     file = io.BytesIO()
     fig.savefig(file, dpi=75)
     plt.close(fig)
-    Image.open(file).convert("RGB").quantize(48).save(path, optimize=True)
+    Image.open(file).convert("RGB").quantize(128).save(path, optimize=True)
 
 
 def window_measures(

@@ -63,22 +63,32 @@ def make_cloth(draw: Draw, stage: Stage, frames: int) -> Bodies:
     return bodies
 
 
-def surface_point(bodies: Bodies, local: Tensor, on_sheet: Tensor) -> Tensor:
-    """Follow material points: local (B, P, 3) to local places over time (B, P, T, 3).
+def surface_point(
+    bodies: Bodies, scene: Tensor, on_sheet: Tensor, local: Tensor
+) -> Tensor:
+    """Follow material points of bodies in the bodies' own axes.
 
-    Points of rigid bodies stay; those on the sheet keep x and y and ride on its height.
+    Parameters
+    ----------
+    bodies
+        Of B scenes over T times.
+    scene : int Tensor (n,)
+    on_sheet : bool Tensor (n,)
+    local : Tensor (n, 3)
+        Places at some time.
+
+    Returns
+    -------
+    Tensor (n, T, 3)
+        Points of solids stay; those on the sheet keep x and y and ride on its height.
     """
     T = bodies.centre.shape[2]
-    moved = local[:, :, None].expand(-1, -1, T, -1)
-    if bodies.waves is None:
+    moved = local[:, None].repeat(1, T, 1)
+    i = on_sheet.nonzero()[:, 0]
+    if bodies.waves is None or len(i) == 0:
         return moved
-    b, p = on_sheet.nonzero(as_tuple=True)
-    if len(b) == 0:
-        return moved
-    moved = moved.clone()
-    time = torch.arange(T, device=local.device).repeat(len(b))
-    scene = b.repeat_interleave(T)
-    x = local[b, p, 0].repeat_interleave(T)
-    y = local[b, p, 1].repeat_interleave(T)
-    moved[b, p, :, 2] = bodies.waves.height(scene, time, x, y).view(len(b), T)
+    time = torch.arange(T, device=local.device).repeat(len(i))
+    x, y = (local[i, axis].repeat_interleave(T) for axis in (0, 1))
+    height = bodies.waves.height(scene[i].repeat_interleave(T), time, x, y)
+    moved[i, :, 2] = height.view(len(i), T)
     return moved

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from seurat_tracks.scenes.bodies import ABSENT, BALL, CAPSULE, Bodies, make_bodies
-from seurat_tracks.scenes.skeleton import BONES, Pose
+from seurat_tracks.scenes.bones import BONES
+from seurat_tracks.scenes.skeleton import Pose
 
 _TORSO = 4  # the first bones are ellipsoids: pelvis, chest, neck, head
 _STARTS = (0, 4, 5, 10, 11)  # pelvis, shoulders, hips: where no other bone ends

@@ -25,8 +25,7 @@ from torch import Tensor
 from seurat_tracks.errors import SeuratTracksError
 from seurat_tracks.scenes.bodies import ABSENT, BALL, CAPSULE, make_bodies
 from seurat_tracks.scenes.figure import Figure
-from seurat_tracks.scenes.motion import Draw
-from seurat_tracks.scenes.skeleton import _axis_turn
+from seurat_tracks.scenes.motion import Draw, axis_turn
 
 
 @dataclass
@@ -185,7 +184,7 @@ def replay(
     joints = motions.positions[first] * (1 - part) + motions.positions[first + 1] * part
     mirror = torch.ones(B, 1, 1, 3, device=draw.device)
     mirror[:, 0, 0, 0] = torch.where(draw.chance(0.5, B), -1.0, 1.0)
-    heading = _axis_turn(draw.uniform(B, high=6.2832), 1)[:, None]
+    heading = axis_turn(draw.uniform(B, high=6.2832), 1)[:, None]
     joints = (joints * mirror) @ heading.transpose(-1, -2)
     # clips of standing people tell the height; 1.7 m is that of an adult
     joints = joints * (tall / 1.7)[:, None, None, None]

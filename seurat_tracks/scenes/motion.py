@@ -59,6 +59,18 @@ def rotation(vector: Tensor) -> Tensor:
     return eye + angle.sin() * cross + (1 - angle.cos()) * (cross @ cross)
 
 
+def axis_turn(angle: Tensor, axis: int) -> Tensor:
+    """Rotation matrices by angle (...) about x, y or z (0, 1, 2)."""
+    c, s = angle.cos(), angle.sin()
+    zero, one = torch.zeros_like(c), torch.ones_like(c)
+    rows = (
+        (one, zero, zero, zero, c, -s, zero, s, c),
+        (c, zero, s, zero, one, zero, -s, zero, c),
+        (c, -s, zero, s, c, zero, zero, zero, one),
+    )[axis]
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
 def smooth_path(draw: Draw, shape: tuple[int, ...], time: Tensor) -> Tensor:
     """Random smooth vector paths of about unit length, 0 at time 0.
 

@@ -46,6 +46,9 @@ class TrainConfig:
     joints
         Share of the batches of scenes that show the joints of figures alone, most of
         them before a camera that stands or is held by hand: what pose detectors give.
+    clips
+        File of recorded motion that half of the figures replay
+        (`seurat_tracks.scenes.mocap`); none by default.
     known_focal
         Share of the windows whose focal length the network is told.
     max_stride
@@ -74,6 +77,7 @@ class TrainConfig:
     queries: int = 0
     spoil: bool = True
     joints: float = 0.2
+    clips: str = ""
     known_focal: float = 0.5
     max_stride: int = 1
     loss: str = "laplace"

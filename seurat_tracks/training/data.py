@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from seurat_tracks.scenes.camera import CAMERAS
 from seurat_tracks.scenes.generate import SceneBatch, SceneConfig, make_scenes
+from seurat_tracks.scenes.mocap import Motions, load_motions
 from seurat_tracks.scenes.spoil import SpoilConfig, spoil
 from seurat_tracks.training.config import TrainConfig
 
@@ -89,8 +91,14 @@ def scene_batch(config: TrainConfig, step: int, device: torch.device) -> Batch:
     wanted = SceneConfig(frames=frames, support=size.support, queries=size.queries)
     if host.random() < config.joints:
         size, wanted = _joints(config, wanted, host)
-    scenes = make_scenes(size.windows, wanted, generator)
+    motions = _motions(config.clips, device) if config.clips else None
+    scenes = make_scenes(size.windows, wanted, generator, motions)
     return make_batch(exact_tracks(scenes), config.spoil, config.known_focal, generator)
+
+
+@lru_cache(maxsize=1)
+def _motions(path: str, device: torch.device) -> Motions:
+    return load_motions(path).to(device)
 
 
 def _joints(
@@ -106,7 +114,7 @@ def _joints(
         support=support,
         queries=queries,
         camera=camera,
-        motion="figure",
+        figures=1.0,
         sparse=1.0,
     )
 

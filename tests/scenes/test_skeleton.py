@@ -5,10 +5,12 @@ import torch
 from torch import Tensor
 
 from seurat_tracks.scenes import skeleton
+from seurat_tracks.scenes.actions import ACTIONS
 from seurat_tracks.scenes.bodies import ABSENT
+from seurat_tracks.scenes.bones import BONES, PARENT
 from seurat_tracks.scenes.figure import torso_bones, wrap
 from seurat_tracks.scenes.motion import Draw
-from seurat_tracks.scenes.skeleton import ACTIONS, BONES, PARENT, Pose, make_pose
+from seurat_tracks.scenes.skeleton import Pose, make_pose
 
 FLOOR = 0.7
 
