@@ -64,7 +64,8 @@ class ModelConfig:
                 f"model configuration has unknown fields {unknown}: the weights were "
                 "made by a newer seurat-tracks; upgrade it"
             )
-        return cls(**fields)
+        # the first files are older than rigid motions
+        return cls(**{"motions": 0, **fields})
 
 
 PRESETS = {

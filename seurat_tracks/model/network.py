@@ -170,6 +170,9 @@ class Branch(nn.Module):
         if config.motions:
             told = config.motions * RIGID_CHANNELS
             self.rigid = nn.Linear(told, width, bias=False)
+            self.blend = nn.Linear(width, 1 + config.motions)
+            nn.init.zeros_(self.blend.weight)
+            nn.init.zeros_(self.blend.bias)
         self.previous = nn.Linear(2, width, bias=False)
         self.time = nn.Parameter(0.02 * torch.randn(config.window, width))
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
@@ -177,9 +180,6 @@ class Branch(nn.Module):
         self.head = nn.Linear(width, 2)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
-        self.blend = nn.Linear(width, 1 + config.motions)
-        nn.init.zeros_(self.blend.weight)
-        nn.init.zeros_(self.blend.bias)
 
     def tokens(
         self, xy: Tensor, visible: Tensor, support: SupportState
@@ -231,8 +231,10 @@ class Branch(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             last = self.norm(x.float())
             y = F.linear(last, self.head.weight, self.head.bias)
-            share = F.linear(last, self.blend.weight, self.blend.bias).softmax(-1)
-            blend = (share * ratios).sum(-1)
+            blend = torch.zeros_like(ratios[..., 0])
+            if self.config.motions:
+                share = F.linear(last, self.blend.weight, self.blend.bias).softmax(-1)
+                blend = (share * ratios).sum(-1)
         ratio, spread = y[..., 0], y[..., 1]
         s = scale[:, None, None]
         log_scale = spread.clamp(-7.0, 7.0) + s.log() - 1.0

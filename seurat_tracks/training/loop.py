@@ -130,14 +130,17 @@ def _read_checkpoint(path: Path, config: TrainConfig, change: bool) -> dict[str,
 
 
 def _start_weights(start: Path, config: TrainConfig) -> dict[str, torch.Tensor]:
-    """Averaged weights of a checkpoint, or those of a weights file."""
+    """Averaged weights of a checkpoint, or those of a weights file.
+
+    A network without rigid motions may begin one with them; what it lacks is new.
+    """
     if start.suffix == ".safetensors":
         model = load_model(start)
         size, weights = model.config, model.network.state_dict()
     else:
         state = _load(start)
         size, weights = ModelConfig.from_dict(state["model"]), state["average"]
-    if size != config.model:
+    if size != config.model and size != replace(config.model, motions=0):
         raise TrainingError(f"{start} holds another network ({size})")
     return weights
 
@@ -203,7 +206,7 @@ def train(
     if state is not None:
         network.load_state_dict(state["network"])
     elif start is not None:
-        network.load_state_dict(_start_weights(start, config))
+        network.load_state_dict(_start_weights(start, config), strict=False)
     network.to(place)
     # a second network follows the first slowly: it is judged, and shipped
     averaged = copy.deepcopy(network).eval().requires_grad_(False)

@@ -301,3 +301,15 @@ def test_weights_are_averaged(tmp_path: Path) -> None:
     assert [p["share"] for p in record["averaged_from"]] == [0.25, 0.75]
     with pytest.raises(ValueError, match="sum to 1"):
         average_weights(files, [0.5, 0.6], path)
+
+
+def test_a_network_without_rigid_motions_begins_one_with_them(tmp_path: Path) -> None:
+    plain = replace(RUN, model=replace(TINY, motions=0), steps=1)
+    first = train(plain, tmp_path / "a", device="cpu")
+    later = replace(RUN, steps=1, learning_rate=1e-9)
+    second = train(later, tmp_path / "b", device="cpu", start=first)
+    old, new = weights(first, "average"), weights(second, "average")
+    assert set(old) < set(new)
+    assert all("rigid" in name or "blend" in name for name in set(new) - set(old))
+    for name, value in old.items():
+        torch.testing.assert_close(new[name], value)
