@@ -76,5 +76,5 @@ def _makers(data: Path | None, cache: Path | None) -> Iterator[_Maker]:
         yield _Maker(rows, data / "pose2sim_balancing", partial(clips.joints, data))
         folder = data / "nrsfm_surfaces"
         yield _Maker(("surfaces",), folder, partial(clips.surfaces, data))
-    yield _Maker(("drive",), None, virtual.drives)
+    yield _Maker(("drive", "drive-noisy"), None, virtual.drives)
     yield _Maker(("scenes", "scenes-spoiled"), None, virtual.scenes)

@@ -79,6 +79,7 @@ ROWS: dict[str, Row] = {
     "joints-2": Row("Pose2Sim balancing, camera 2, 21 joints alone", bar=0.6),
     "joints-4": Row("Pose2Sim balancing, camera 4, 21 joints alone", bar=0.6),
     "drive": Row("driving down a street, depth shrinks to a third", bar=0.08),
+    "drive-noisy": Row("the same, half a pixel of noise", bar=0.08),
     "scenes": Row("held-out scenes, 16 to 48 frames, exact tracks", pooled=True),
     "scenes-spoiled": Row("the same, spoiled as trackers do", pooled=True),
     "surfaces": Row("deforming surfaces, wide-apart stills"),

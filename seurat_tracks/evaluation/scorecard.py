@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--data: {args.data} is not a folder")
     start = time.perf_counter()
     try:
-        settings = _settings(args)
+        settings, weights = _settings(args)
         results = run(cases(args.data, only=args.only, cache=args.cache), settings)
     except (SeuratTracksError, FileNotFoundError) as error:
         parser.error(str(error))
@@ -126,6 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "\n"
         )
     text = table(results)
+    if weights:
+        text += "\n\nWeights: " + "; ".join(weights)
     sys.stdout.write(text + "\n")
     sys.stderr.write(f"{time.perf_counter() - start:.0f} s\n")
     if args.table is not None:
@@ -165,16 +167,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _settings(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Name every combination that was asked for; weights are read to check them."""
+def _settings(
+    args: argparse.Namespace,
+) -> tuple[dict[str, dict[str, Any]], list[str]]:
+    """Name every combination that was asked for, and the weights with their hashes."""
     from seurat_tracks.model.pretrained import load_model
 
     settings: dict[str, dict[str, Any]] = {}
+    weights = []
     if "network" in args.method:
         # the name of weights read from a file is the file's path
-        names = {model: Path(load_model(model).name).stem for model in args.model}
+        found = {model: load_model(model) for model in args.model}
+        names = {model: Path(info.name).stem for model, info in found.items()}
         for model, name in names.items():
             shown = name if list(names.values()).count(name) == 1 else model
+            weights.append(f"{shown} `{found[model].hash}`")
             for fuse in args.fuse:
                 known = ", camera known" if args.intrinsics else ""
                 settings[f"{shown}, {fuse}{known}"] = {
@@ -185,7 +192,7 @@ def _settings(args: argparse.Namespace) -> dict[str, dict[str, Any]]:
     for method in args.method:
         if method != "network":
             settings[method] = {"method": method}
-    return settings
+    return settings, weights
 
 
 def _as_json(results: Results) -> str:

@@ -80,6 +80,18 @@ def test_exact_and_spoiled_scenes_share_their_truth() -> None:
         assert not np.array_equal(a.ds["xy"].values, b.ds["xy"].values, equal_nan=True)
 
 
+def test_noisy_drives_are_off_by_half_a_pixel() -> None:
+    made = {
+        next(iter(c.rows)): c
+        for c in cases(None, only=("drive", "drive-noisy"))
+        if c.name == "street 1"
+    }
+    exact, noisy = made["drive"], made["drive-noisy"]
+    off = (noisy.ds["xy"] - exact.ds["xy"]).values[exact.visible]
+    assert off.std() == pytest.approx(0.5, rel=0.05)
+    np.testing.assert_array_equal(exact.z, noisy.z)
+
+
 def test_cases_are_the_same_every_time(made_up_data: Path) -> None:
     rows = ("mocap", "scenes-spoiled", "drive")
     for a, b in zip(
@@ -106,7 +118,7 @@ def test_tracks_never_seen_are_left_out_and_gaps_hold_nothing(
 
 def test_without_data_only_what_needs_none() -> None:
     rows = {row for case in cases(None) for row in case.rows}
-    assert rows == {"drive", "scenes", "scenes-spoiled"}
+    assert rows == {"drive", "drive-noisy", "scenes", "scenes-spoiled"}
 
 
 def test_missing_clips_are_named_before_any_work(made_up_data: Path) -> None:

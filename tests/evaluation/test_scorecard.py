@@ -12,7 +12,7 @@ from seurat_tracks.evaluation.score import Score
 from seurat_tracks.evaluation.scorecard import BEGIN, END, main, table, write_table
 from seurat_tracks.model.config import ModelConfig
 from seurat_tracks.model.network import SeuratNetwork
-from seurat_tracks.model.pretrained import save_weights
+from seurat_tracks.model.pretrained import file_hash, save_weights
 
 TINY = ModelConfig(
     width=32, heads=2, layers=1, pair_width=8, shared_branches=True, iterations=1
@@ -37,7 +37,8 @@ def test_scores_weights_and_baselines_side_by_side(
     words = f"--data {made_up_data} --only joints-2 libmv-01 --model {weights} --fuse "
     words += f"windows chain --method network constant density --json {file}"
     assert main(words.split()) == 0
-    lines = capsys.readouterr().out.splitlines()
+    *lines, empty, last = capsys.readouterr().out.splitlines()
+    assert (empty, last) == ("", f"Weights: tiny `{file_hash(weights)}`")
     assert len(lines) == 2 + 2 * 4
     assert all(line.count("|") == lines[0].count("|") for line in lines)
     scores = json.loads(file.read_text())
