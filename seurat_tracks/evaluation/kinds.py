@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -22,11 +23,21 @@ from seurat_tracks.training.loss import targets
 SEED = 2**42
 """Far from every seed of training."""
 
-NOISES = {"exact tracks": False, "as trackers err": SpoilConfig(clean=0.0)}
+NOISES: dict[str, SpoilConfig | bool] = {
+    "exact tracks": False,
+    "as trackers err": SpoilConfig(clean=0.0),
+}
 
 
 def held_out(scenes: int, device: torch.device) -> Iterator[tuple[str, str, Batch]]:
     """Draw windows of 128 support points and 64 queries.
+
+    Parameters
+    ----------
+    scenes
+        Windows of each kind.
+    device
+        Where they are made.
 
     Yields
     ------
@@ -37,7 +48,11 @@ def held_out(scenes: int, device: torch.device) -> Iterator[tuple[str, str, Batc
     kinds += [("motion", name) for name in MOTIONS if name != "mocap"]
     for i, (what, name) in enumerate(kinds):
         generator = torch.Generator(device).manual_seed(SEED + i)
-        wanted = SceneConfig(support=128, queries=64, **{what: name})
+        wanted = SceneConfig(support=128, queries=64)
+        if what == "camera":
+            wanted = replace(wanted, camera=name)
+        else:
+            wanted = replace(wanted, motion=name)
         exact = exact_tracks(make_scenes(scenes, wanted, generator))
         for noise, spoiled in NOISES.items():
             label = f"{'moves' if what == 'motion' else what}: {name}"
@@ -48,8 +63,18 @@ def held_out(scenes: int, device: torch.device) -> Iterator[tuple[str, str, Batc
 def score(network: SeuratNetwork, batch: Batch) -> tuple[float, float]:
     """Mean absolute error of the queries' log ratios, and that of constant depth.
 
-    Both are means over the frames after the first in which a point is truly visible,
-    natural-log units.
+    Parameters
+    ----------
+    network
+        The network.
+    batch
+        Windows with their truth.
+
+    Returns
+    -------
+    error, constant
+        Means over the frames after the first in which a point is truly visible,
+        natural-log units.
     """
     M = batch.support
     query, _ = predict(network, batch)

@@ -67,11 +67,11 @@ class Row:
 
 
 ROWS: dict[str, Row] = {
-    "kitchen": Row("7-Scenes kitchen, true 2D tracks"),
-    "kitchen-lk": Row("7-Scenes kitchen, video alone, Lucas-Kanade"),
-    "libmv-01": Row("libmv film shot 01, no parallax", measure="absolute"),
-    "libmv-02": Row("libmv film shot 02"),
-    "libmv-03": Row("libmv film shot 03"),
+    "kitchen": Row("7-Scenes kitchen, true 2D tracks", bar=0.22),
+    "kitchen-lk": Row("7-Scenes kitchen, video alone, Lucas-Kanade", bar=0.35),
+    "libmv-01": Row("libmv film shot 01, no parallax", 0.024, "absolute"),
+    "libmv-02": Row("libmv film shot 02", bar=0.12),
+    "libmv-03": Row("libmv film shot 03", bar=0.18),
     "mocap": Row("motion capture in a room, walking camera: the body", bar=0.5),
     "mocap-past": Row("those where the camera walks past the body"),
     "mocap-round": Row("those where it walks round the body"),

@@ -244,9 +244,11 @@ def _newton_step(
     whole = whole - a @ b.transpose(1, 2)
     right = torch.cat([gc.flatten(1), gf[:, None]], 1)
     right = right - torch.einsum("bmcp,bmp->bc", through, gp)
-    # float64: windows of little depth are nearly singular
-    move = -torch.linalg.solve_ex(whole.double(), right.double()).result
-    move = move.to(w.dtype).nan_to_num(0.0)
+    # float64: windows of little depth are nearly singular (Apple's GPUs have none)
+    place_of_solution = "cpu" if w.device.type == "mps" else w.device
+    whole, right = (a.to(place_of_solution, torch.float64) for a in (whole, right))
+    move = -torch.linalg.solve_ex(whole, right).result
+    move = move.to(w.device, w.dtype).nan_to_num(0.0)
     back = gp + torch.einsum("bmcp,bc->bmp", to_points, move)
     places = -(inverse @ back[..., None])[..., 0]
     return move[:, :C].unflatten(1, (past, 6)), move[:, C], places
@@ -280,6 +282,11 @@ def solve_motion(
         Points that count.
     steps
         Steps of the solver.
+
+    Returns
+    -------
+    RigidMotion
+        No motion where no point is seen.
     """
     B, M, T, _ = xy.shape
     count = visible.to(xy.dtype)
@@ -300,6 +307,8 @@ def solve_motion(
         tight,
         centre,
     )
+    # fields of view from 6 to 140 degrees, unless another one is stated
+    shortest, longest = centre.clamp_max(-1.0) - 0.1, centre.clamp_min(3.0) + 0.1
     damping = xy.new_full((B,), 1e-2)
 
     def cost(place: Tensor, motion: RigidMotion, residual: Tensor) -> Tensor:
@@ -330,7 +339,7 @@ def solve_motion(
         trial = RigidMotion(
             torch.cat([motion.turn[:, :1], turned], 1),
             torch.cat([motion.shift[:, :1], shifted], 1),
-            (motion.log_focal + focal.clamp(-0.5, 0.5)).clamp(-1.0, 3.0),
+            (motion.log_focal + focal.clamp(-0.5, 0.5)).clamp(shortest, longest),
             noise,
         )
         moved = _limit(place, places, 0.3, 1.0)
@@ -382,6 +391,11 @@ def solve_points(
         From `solve_motion` for the same windows.
     steps
         Gauss-Newton steps.
+
+    Returns
+    -------
+    RigidPoints
+        Every point by itself: others never change it.
     """
     B, N, _, _ = xy.shape
     count = visible.to(xy.dtype)

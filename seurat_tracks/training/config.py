@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -16,6 +17,14 @@ class TrainingError(SeuratTracksError):
 
 LOSSES = ("laplace", "l1")
 """Names of the losses in `seurat_tracks.training.loss.prediction_loss`."""
+
+_LEAST = {
+    **dict.fromkeys(("width", "heads", "layers", "pair_width", "iterations"), 1),
+    **dict.fromkeys(("near", "far", "motions"), 0),
+    "window": 2,
+    "mlp_ratio": 0.1,
+}
+"""Least values of the network's fields."""
 
 _POSITIVE = ("steps", "warmup", "log_every", "validate_every", "clip", "max_stride")
 
@@ -40,7 +49,8 @@ class TrainConfig:
     batch
         Windows per batch, instead of as many as fit ``tracks``; 0 for the latter.
     support, queries
-        Points per window; 0 draws 8 to 576 and 48 to 96 anew for each batch.
+        Points per window; 0 draws 8 to 576 and 48 to 96 anew for each batch (8 to 40
+        and 24 in batches of joints).
     spoil
         Spoil exact tracks as trackers do.
     joints
@@ -97,8 +107,14 @@ class TrainConfig:
         faults = [
             f"{name}={getattr(self, name)} must be positive"
             for name in _POSITIVE
-            if getattr(self, name) <= 0
+            if not 0 < getattr(self, name) < math.inf
         ]
+        for name in ("learning_rate", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                faults.append(f"{name}={getattr(self, name)} must be finite, from 0")
+        if not 0 <= self.beta2 < 1:
+            faults.append(f"beta2={self.beta2} must be in [0, 1)")
+        faults += _model_faults(self.model)
         if not 0 < self.decay <= 1:
             faults.append(f"decay={self.decay} must be in (0, 1]")
         if not 0 <= self.ema < 1:
@@ -110,17 +126,26 @@ class TrainConfig:
             faults.append(f"loss={self.loss!r} must be one of {', '.join(LOSSES)}")
         if min(self.tracks, self.batch, self.support, self.queries, self.seed) < 0:
             faults.append("tracks, batch, support, queries, seed must not be negative")
-        if self.model.width % self.model.heads:
-            faults.append(
-                f"width={self.model.width} must be a multiple of "
-                f"heads={self.model.heads}"
-            )
         if faults:
             raise TrainingError("; ".join(faults))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields but the network's as plain JSON values."""
         return {k: v for k, v in asdict(self).items() if k != "model"}
+
+
+def _model_faults(model: ModelConfig) -> list[str]:
+    """Say what no network can be."""
+    faults = [
+        f"{name}={getattr(model, name)} must be from {least}"
+        for name, least in _LEAST.items()
+        if not least <= getattr(model, name) < math.inf
+    ]
+    if model.far > 0 and model.near < 1:
+        faults.append(f"far={model.far} neighbours need near >= 1")
+    if model.heads > 0 and model.width % model.heads:
+        faults.append(f"width={model.width} must be a multiple of heads={model.heads}")
+    return faults
 
 
 # What the paper states (section 4.2), and, where it is silent, what CoTracker2's

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NAMES = ("loss", "validation")
+"""Curves of a run: no other file of its folder is ever touched."""
+
 
 class Curves:
     """Rows of numbers by step, in ``OUT/NAME.csv`` and ``OUT/tensorboard``.
@@ -30,8 +33,9 @@ class Curves:
 
     def __init__(self, out: Path, step: int) -> None:
         self.out = out
-        for path in out.glob("*.csv"):
-            _drop_rows_after(path, step)
+        for name in NAMES:
+            if (out / f"{name}.csv").exists():
+                _drop_rows_after(out / f"{name}.csv", step)
         self.board: Any = None
         try:
             from torch.utils.tensorboard import SummaryWriter

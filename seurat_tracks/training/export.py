@@ -34,11 +34,13 @@ def export_weights(
     import torch
 
     state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    recipe = dict(state["config"])
+    if recipe.get("clips"):
+        recipe["clips"] = Path(recipe["clips"]).name  # no folder of this machine
     record = {
-        "recipe": state["config"],
+        "recipe": recipe,
         "seed": state["config"]["seed"],
         "steps": state["step"],
-        "best_validation": state["best"],
         "scores": scores or {},
     }
     save_weights(

@@ -41,7 +41,7 @@ import torch
 
 from seurat_tracks.training.config import TrainConfig, TrainingError
 from seurat_tracks.training.data import (
-    MODERATE,
+    SPOILED,
     Batch,
     BatchSize,
     batch_seed,
@@ -103,6 +103,8 @@ def read_array(path: Path, name: str) -> Array:
             if version != (1, 0):
                 header = np.lib.format.read_array_header_2_0
             shape, fortran, dtype = header(file)
+            if dtype.hasobject:
+                raise ValueError("it holds Python objects, which are never loaded")
             return np.memmap(
                 path, dtype, "r", file.tell(), shape, "F" if fortran else "C"
             )
@@ -190,8 +192,11 @@ def _has_depth(path: Path) -> bool:
 
 
 def _has(path: Path, name: str) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return f"{name}.npy" in archive.namelist()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return f"{name}.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise TrainingError(f"{path} is not a readable .npz file: {error}") from error
 
 
 def _tracks(uv: Array, visible: Array, z: Array, size: Array, focal: float) -> Tracks:
@@ -272,11 +277,11 @@ class TrackFiles:
         return make_batch(exact, config.spoil, config.known_focal, generator)
 
     def validation(self, windows: int, device: torch.device) -> Batch:
-        """Draw fixed held-out windows, with moderate noise."""
+        """Draw fixed held-out windows, all of them spoiled."""
         draw, size = random.Random(0), BatchSize(windows, 256, 64)
         exact = self._windows(self.held_out, size, 1, draw, device)
         generator = torch.Generator(device).manual_seed(2**40)
-        return make_batch(exact, MODERATE, 0.0, generator)
+        return make_batch(exact, SPOILED, 0.0, generator)
 
     def _windows(
         self,

@@ -101,10 +101,17 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 def _load(path: Path) -> dict[str, Any]:
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, UnpicklingError, EOFError) as error:
         raise TrainingError(f"{path} is not a readable checkpoint: {error}") from error
-    return state
+    if not isinstance(state, dict) or not {"model", "average", "config"} <= set(state):
+        raise TrainingError(f"{path} is no checkpoint of seurat-tracks")
+    try:
+        ModelConfig.from_dict(state["model"])
+    except ValueError as error:
+        raise TrainingError(f"{path}: {error}") from error
+    found: dict[str, Any] = state
+    return found
 
 
 def _read_checkpoint(path: Path, config: TrainConfig, change: bool) -> dict[str, Any]:
@@ -143,6 +150,16 @@ def _start_weights(start: Path, config: TrainConfig) -> dict[str, torch.Tensor]:
     if size != config.model and size != replace(config.model, motions=0):
         raise TrainingError(f"{start} holds another network ({size})")
     return weights
+
+
+def _begin_from(network: SeuratNetwork, weights: dict[str, torch.Tensor]) -> None:
+    """Load weights; rigid motions that they lack say nothing at first."""
+    missing, _ = network.load_state_dict(weights, strict=False)
+    if missing:
+        for branch in {network.support_branch, network.query_branch}:
+            torch.nn.init.zeros_(branch.rigid.weight)
+            with torch.no_grad():
+                branch.blend.bias[0] = 4.0
 
 
 def train(
@@ -190,6 +207,8 @@ def train(
         If the folder holds another run, or the weights another network, or the data
         are missing or of an unknown layout.
     """
+    if minutes < 0:
+        raise TrainingError(f"minutes={minutes} must not be negative")
     place = torch.device(resolve_device(device))
     files = None if folder is None else TrackFiles(folder, config.model.window)
     if files is not None:
@@ -206,7 +225,7 @@ def train(
     if state is not None:
         network.load_state_dict(state["network"])
     elif start is not None:
-        network.load_state_dict(_start_weights(start, config), strict=False)
+        _begin_from(network, _start_weights(start, config))
     network.to(place)
     # a second network follows the first slowly: it is judged, and shipped
     averaged = copy.deepcopy(network).eval().requires_grad_(False)
@@ -289,6 +308,9 @@ def train(
         sums, counted = sums + torch.stack([loss.detach(), norm.detach()]), counted + 1
         if step % config.log_every == 0:
             mean_loss, mean_norm = (sums / counted).tolist()
+            if not math.isfinite(mean_norm):
+                # the step that was not finite has been left out: go on, but say so
+                log.warning("step %d: a gradient was not finite", step)
             row = {"loss": mean_loss, "gradient_norm": mean_norm}
             row |= {"learning_rate": rate, "seconds": seconds()}
             curves.add("loss", step, row)

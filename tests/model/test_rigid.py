@@ -139,3 +139,21 @@ def test_closed_forms() -> None:
     v = 0.2 * torch.randn(20, 3, generator=g)
     norm = v.norm(dim=-1, keepdim=True)
     assert torch.allclose(turn_vector(rotation(v)), v / norm * norm.sin(), atol=1e-6)
+
+
+@pytest.mark.parametrize("focal", [0.25, 25.0])
+def test_a_stated_lens_of_any_length_is_believed(focal: float) -> None:
+    points, turn, shift, _ = world(9)
+    turn = turn if focal < 1 else torch.eye(3).expand(8, 3, 3)
+    view = torch.einsum("tij,nj->nti", turn, points) + shift
+    scale = torch.tensor([FOCAL / focal, FOCAL / focal, 1.0])  # fills the same frame
+    view = view * scale if focal > 1 else view
+    xy = (focal * view[..., :2] / view[..., 2:])[None]
+    visible = torch.ones(xy.shape[:3]).bool()
+    size, _ = motion_scale(xy, visible)
+    known = torch.tensor([math.log(focal)])
+    motion = solve_motion(xy, visible, size, known)
+    assert (motion.log_focal - known).abs().max() < 0.1
+    truth = (view[..., 2] / view[:, :1, 2]).log()
+    ratio = solve_points(xy, visible, size, motion).view[0, ..., 2].log()
+    assert (ratio - truth).abs().mean() < 0.1 * truth.abs().mean()

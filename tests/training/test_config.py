@@ -50,6 +50,11 @@ def test_the_papers_numbers() -> None:
         ("steps=0", "must be positive"),
         ("heads=5", "multiple of heads=5"),
         ("decay=0", r"in \(0, 1\]"),
+        ("heads=0", "heads=0 must be from 1"),
+        ("near=0", "need near >= 1"),
+        ("learning_rate=nan", "must be finite"),
+        ("clip=nan", "must be positive"),
+        ("beta2=2", r"in \[0, 1\)"),
     ],
 )
 def test_wrong_settings_are_refused(setting: str, complaint: str) -> None:

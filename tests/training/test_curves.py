@@ -70,3 +70,10 @@ def test_without_tensorboard_and_matplotlib(
     assert [path.name for path in tmp_path.iterdir()] == ["loss.csv"]
     assert "tensorboard is not installed" in caplog.text
     assert "matplotlib is not installed" in caplog.text
+
+
+def test_other_tables_of_the_folder_are_left_alone(tmp_path: Path) -> None:
+    theirs = tmp_path / "tracks.csv"
+    theirs.write_text("frame,x,y\n0,1,2\n1,3,4\n")
+    Curves(tmp_path, 0).close()
+    assert theirs.read_text() == "frame,x,y\n0,1,2\n1,3,4\n"

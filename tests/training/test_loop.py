@@ -313,3 +313,11 @@ def test_a_network_without_rigid_motions_begins_one_with_them(tmp_path: Path) ->
     assert all("rigid" in name or "blend" in name for name in set(new) - set(old))
     for name, value in old.items():
         torch.testing.assert_close(new[name], value)
+
+
+def test_a_file_of_something_else_is_no_checkpoint(tmp_path: Path) -> None:
+    torch.save({"weights": torch.zeros(3)}, tmp_path / "theirs.pt")
+    with pytest.raises(TrainingError, match="no checkpoint of seurat-tracks"):
+        train(RUN, tmp_path / "a", device="cpu", start=tmp_path / "theirs.pt")
+    with pytest.raises(TrainingError, match="minutes=-1"):
+        train(RUN, tmp_path / "a", device="cpu", minutes=-1)
