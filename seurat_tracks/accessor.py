@@ -40,8 +40,15 @@ class SeuratAccessor:
 
         return add_xyz(anchor(self._ds, depth), intrinsics)
 
-    def lift3d(self, **settings: Any) -> xr.Dataset:
-        """Lift to 3D; see `seurat_tracks.lift.lift3d`."""
+    def lift3d(self, *, method: str = "seurat", **settings: Any) -> xr.Dataset:
+        """Lift to 3D; see `seurat_tracks.lift.lift3d`.
+
+        Another ``method`` is a baseline: `seurat_tracks.evaluation.baselines.lift_by`.
+        """
+        if method != "seurat":
+            from seurat_tracks.evaluation.baselines import lift_by
+
+            return lift_by(self._ds, method, **settings)
         from seurat_tracks.lift import lift3d
 
         return lift3d(self._ds, **settings)

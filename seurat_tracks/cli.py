@@ -1,4 +1,4 @@
-"""The command line: ``seurat-tracks track | lift | info | demo | train``."""
+"""The command line: ``seurat-tracks track | lift | info | demo | train | evaluate``."""
 
 from __future__ import annotations
 
@@ -390,6 +390,162 @@ def train(
             change=change,
         )
         typer.echo(path.with_name("weights.safetensors"))
+
+
+class Layout(StrEnum):
+    """What a folder of clips holds."""
+
+    tapvid3d = "tapvid3d"
+    development = "development"
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="Folder of TAPVid-3D: adt/, drivetrack/, pstudio/ with npz files.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder of the report; resumed if there."),
+    ],
+    split: Annotated[
+        str, typer.Option("--split", help="minival, full_eval, or all that is there.")
+    ] = "minival",
+    scaling: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--scaling",
+            help=(
+                "How depth is brought to the truth's scale; again for more: "
+                "per_trajectory, median, mean, affine, local_neighborhood, none, "
+                r"reproduce_2d, median_on_queries.  \[default: per_trajectory]"
+            ),
+        ),
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            metavar="NAME[:OPTIONS]",
+            help=(
+                "What lifts; again for more, the first is the one the report is "
+                "about: seurat, seurat+camera, constant, density, affine, "
+                "oracle_depth, maps:NAME=DIR, disparity:NAME=DIR, "
+                "predictions/LAYOUT:NAME=DIR.  "
+                r"\[default: seurat, constant, density, affine]"
+            ),
+        ),
+    ] = None,
+    tracks: Annotated[
+        str,
+        typer.Option(
+            "--tracks",
+            help=(
+                "Where 2D tracks are from: oracle, the true ones, which needs no "
+                "pixels; or a tracker that follows the queries through the videos."
+            ),
+        ),
+    ] = "oracle",
+    layout: Annotated[
+        Layout,
+        typer.Option("--data-layout", help="development: the clips of docs/scores.md."),
+    ] = Layout.tapvid3d,
+    frame_size: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--frame-size",
+            metavar="SOURCE=WxH",
+            help="Size of a source's frames, where its files hold no video.",
+        ),
+    ] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option("--cache", help="Keeps tracks made from videos; in OUT else."),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", help="Weights: a shipped name, auto, or a path.")
+    ] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")
+    ] = "auto",
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", min=1, help="Clips of each source, to try things."),
+    ] = None,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    r"""Score 3D tracks on TAPVid-3D, beside baselines; write a report.
+
+    Every answer is scored once: the same command goes on where it was stopped.
+
+    [bold]Examples[/bold]
+
+      seurat-tracks evaluate tapvid3d/ -o scores/
+
+      seurat-tracks evaluate tapvid3d/ -o scores/ --scaling per_trajectory --scaling
+      affine --method seurat --method density:k=16 --method maps:zoe=depth/zoe/
+
+    In OUT: report.md, report.html, tracks.parquet, videos.parquet, frames.parquet.
+    Needs pip install 'seurat-tracks\[export]'. See docs/evaluation.md.
+    """
+    with _reported(debug):
+        from seurat_tracks.evaluation.benchmark import require_parquet, run
+        from seurat_tracks.evaluation.methods import parse_method
+        from seurat_tracks.evaluation.report import write_report
+        from seurat_tracks.evaluation.sources import (
+            development_clips,
+            first_of_each,
+            tapvid3d_clips,
+        )
+
+        require_parquet()
+        names = method or ["seurat", "constant", "density", "affine"]
+        methods = [parse_method(n, model=model, device=device) for n in names]
+        cache = cache or out / "tracks"
+        if layout is Layout.development:
+            clips, about = development_clips(folder, cache=cache)
+        else:
+            clips, about = tapvid3d_clips(
+                folder,
+                split=split,
+                tracker=tracks,
+                frame_sizes=_frame_sizes(frame_size or []),
+                cache=cache,
+            )
+        if limit is not None:
+            clips = first_of_each(clips, limit)
+            about += f"; at most {limit} of each source"
+        result = run(
+            clips,
+            methods,
+            out,
+            scalings=scaling or ["per_trajectory"],
+            about=about,
+            say=(lambda text: None) if quiet else typer.echo,
+        )
+        for path in write_report(result):
+            typer.echo(path)
+        if result.failures:
+            raise RuntimeError(
+                f"{len(result.failures)} answers are missing, the first: "
+                f"{result.failures[0]}"
+            )
+
+
+def _frame_sizes(texts: list[str]) -> dict[str, tuple[int, int]]:
+    sizes = {}
+    for text in texts:
+        source, _, size = text.partition("=")
+        width, _, height = size.partition("x")
+        if not (source and width.isdigit() and height.isdigit()):
+            raise typer.BadParameter(f"--frame-size takes SOURCE=WxH, got {text!r}")
+        sizes[source] = (int(width), int(height))
+    return sizes
 
 
 def _version(wanted: bool) -> None:

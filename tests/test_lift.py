@@ -312,3 +312,11 @@ def test_a_stated_camera_is_used_and_an_assumed_one_is_not() -> None:
     )
     other = stated.seurat.depth_ratio().log_depth_ratio
     assert np.abs(other - alone.log_depth_ratio).max() > 1e-4
+
+
+def test_other_methods_answer_as_lift3d_does(ds: xr.Dataset) -> None:
+    out = ds.seurat.lift3d(method="constant", intrinsics={"fov": 60})
+    assert (out.log_depth_ratio.values[ds.visible.values] == 0).all()
+    assert out.xyz.dims == ("track", "time", "axis")
+    with pytest.raises(SeuratTracksError, match="nothing"):
+        ds.seurat.lift3d(method="nothing")
