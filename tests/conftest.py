@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,10 @@ import pytest
 import xarray as xr
 
 from seurat_tracks.io.arrays import from_arrays
+
+# the tests' tensors are small: threads that wait for each other on a busy machine
+# would take many times longer than one (torch reads this when it is first imported)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture
