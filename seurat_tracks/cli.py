@@ -86,6 +86,10 @@ Grid = Annotated[
 TrackerName = Annotated[
     str, typer.Option("--tracker", help="What follows the points; lk needs nothing.")
 ]
+ModelName = Annotated[
+    str, typer.Option("--model", help="Weights: a shipped name, auto, or a path.")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 
 
 @app.command()
@@ -159,12 +163,8 @@ def lift(
             help="The camera in pixels, instead of --fov.",
         ),
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", help="Weights: a shipped name, auto, or a path.")
-    ] = "auto",
-    device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")
-    ] = "auto",
+    model: ModelName = "auto",
+    device: Device = "auto",
     fuse: Annotated[
         Fuse, typer.Option("--fuse", help="windows has error bars; chain is Eq. 9.")
     ] = Fuse.windows,
@@ -266,12 +266,8 @@ def demo(
     clip: Annotated[ClipName, typer.Option("--clip", help="Which clip.")] = (
         ClipName.street
     ),
-    model: Annotated[
-        str, typer.Option("--model", help="Weights: a shipped name, auto, or a path.")
-    ] = "auto",
-    device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")
-    ] = "auto",
+    model: ModelName = "auto",
+    device: Device = "auto",
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -346,9 +342,7 @@ def train(
         bool,
         typer.Option("--change", help="Resume with other settings than the run had."),
     ] = False,
-    device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")
-    ] = "auto",
+    device: Device = "auto",
     minutes: Annotated[
         float | None,
         typer.Option("--minutes", help="Stop after this long; resume when you like."),
@@ -466,12 +460,8 @@ def evaluate(
         Path | None,
         typer.Option("--cache", help="Keeps tracks made from videos; in OUT else."),
     ] = None,
-    model: Annotated[
-        str, typer.Option("--model", help="Weights: a shipped name, auto, or a path.")
-    ] = "auto",
-    device: Annotated[
-        str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")
-    ] = "auto",
+    model: ModelName = "auto",
+    device: Device = "auto",
     limit: Annotated[
         int | None,
         typer.Option("--limit", min=1, help="Clips of each source, to try things."),

@@ -250,7 +250,7 @@ def _score(
     true = gt_xyz[..., 2]
     answered = visible & pred_visible & np.isfinite(pred_xyz).all(-1)
     tracks = _track_table(scores, truth, true, visible, answered, label)
-    worst = _worst_of(tracks, scalings[0], len(true))
+    worst = _worst_of(tracks, scalings[0])
     xy = truth["xy"].transpose("track", "time", "coord").values
     curves = {
         "row": worst,
@@ -361,10 +361,10 @@ def _frame_table(
     return pd.concat(tables, ignore_index=True)
 
 
-def _worst_of(tracks: pd.DataFrame, scaling: str, total: int) -> np.ndarray:
+def _worst_of(tracks: pd.DataFrame, scaling: str) -> np.ndarray:
     """Rows of the worst tracks of one answer."""
     rows = _worst_first(tracks[tracks["scaling"] == scaling])
-    return rows["row"].to_numpy()[: min(WORST, total)]
+    return rows["row"].to_numpy()[:WORST]
 
 
 def _worst_first(tracks: pd.DataFrame) -> pd.DataFrame:

@@ -34,6 +34,14 @@ RECORDED = (
 EXACT = {"kitchen-lk": "kitchen", "drive-noisy": "drive", "scenes-spoiled": "scenes"}
 """Rows whose tracks err, and the row that has the same points where they truly are."""
 
+TRACKERS = {
+    "kitchen-lk": "lk",
+    "typing": "lk",
+    "drive-noisy": "noisy",
+    "scenes-spoiled": "spoiled",
+}
+"""Where a row's tracks are from, if they are not the true ones."""
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -191,10 +199,7 @@ def development_clips(
                 answer = answer.isel(track=np.flatnonzero(mask))
             if row in only:
                 source = re.sub(r"-\d+$", "", row)
-                tracker = "lk" if row in ("kitchen-lk", "typing") else "oracle"
-                tracker = {"drive-noisy": "noisy", "scenes-spoiled": "spoiled"}.get(
-                    row, tracker
-                )
+                tracker = TRACKERS.get(row, "oracle")
                 load = partial(_both, case.ds, answer)
                 clips.append(Clip(source, case.name, tracker, load))
     return clips, "development clips" + (f"; left out: {', '.join(left)}" * bool(left))

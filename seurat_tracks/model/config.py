@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
+
+_LEAST = {
+    **dict.fromkeys(("width", "heads", "layers", "pair_width", "iterations"), 1),
+    **dict.fromkeys(("near", "far", "motions"), 0),
+    "window": 2,
+    "mlp_ratio": 0.1,
+}
+"""Least values of `ModelConfig`'s fields."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,21 @@ class ModelConfig:
     pair_width: int = 48
     motions: int = 2
     iterations: int = 4
+
+    def faults(self) -> list[str]:
+        """Say why no such network can be; nothing if one can."""
+        faults = [
+            f"{name}={getattr(self, name)} must be from {least}"
+            for name, least in _LEAST.items()
+            if not least <= getattr(self, name) < math.inf
+        ]
+        if self.far > 0 and self.near < 1:
+            faults.append(f"far={self.far} neighbours need near >= 1")
+        if self.heads > 0 and self.width % self.heads:
+            faults.append(
+                f"width={self.width} must be a multiple of heads={self.heads}"
+            )
+        return faults
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""

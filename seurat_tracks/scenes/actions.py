@@ -11,9 +11,13 @@ from torch import Tensor
 
 from seurat_tracks.scenes.bones import BONES
 from seurat_tracks.scenes.motion import Draw
+from seurat_tracks.scenes.physics import GRAVITY
 
 ACTIONS = ("stand", "walk", "run", "gesture", "bend", "jump", "sit", "dance", "balance")
 """What a figure does; four-legged ones stand, walk, run or gesture."""
+
+WALK, GESTURE = ACTIONS.index("walk"), ACTIONS.index("gesture")
+"""Indices into `ACTIONS`."""
 
 ACTION_SHARE = (0.12, 0.22, 0.10, 0.15, 0.08, 0.09, 0.07, 0.09, 0.08)
 
@@ -57,7 +61,7 @@ def draw_actions(draw: Draw, beast: Tensor) -> Tensor:
     """Draw actions (B,); those of four-legged figures (beast) are fewer."""
     share = torch.tensor(ACTION_SHARE, device=draw.device)
     action = torch.multinomial(share, len(beast), True, generator=draw.generator)
-    return torch.where(beast & (action > 3), 1, action)
+    return torch.where(beast & (action > GESTURE), WALK, action)
 
 
 def random_waves(draw: Draw, shape: tuple[int, ...], seconds: Tensor) -> Tensor:
@@ -193,7 +197,7 @@ def joint_angles(
     flight = draw.uniform(B, 1, low=0.2, high=0.55)
     period = flight + draw.uniform(B, 1, low=0.25, high=0.9)
     since = torch.remainder(seconds + period * draw.uniform(B, 1), period)
-    high = 4.905 * since * (flight - since)  # g / 2
+    high = GRAVITY / 2 * since * (flight - since)
     jumps = doing("jump")[:, None]
     lift = torch.where(jumps & (since < flight), high, lift)
     ground = ((since - flight) / (period - flight)).clamp(0, 1)

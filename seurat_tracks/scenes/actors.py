@@ -119,7 +119,7 @@ def _figures(
     """Draw a figure in every scene (used where motion says so)."""
     device = draw.device
     batch = len(motion)
-    seconds = stage.interval[:, None] * torch.arange(frames, device=device)
+    seconds = stage.seconds(frames)
     beast = draw.chance(0.2, batch)
     tall = torch.where(beast, stage.tall * 0.8, stage.tall)
     pose = make_pose(draw, tall, beast, stage.subject, stage.floor, seconds)

@@ -22,6 +22,9 @@ CAMERAS = (
 )
 """Kinds of camera motion, in the order of `CAMERA_SHARE`."""
 
+STATIC, HANDHELD, ORBIT, PAN, DRIVE, WALK, ZOOM, FREE = range(len(CAMERAS))
+"""Indices into `CAMERAS`."""
+
 CAMERA_SHARE = (0.14, 0.24, 0.15, 0.08, 0.14, 0.10, 0.04, 0.11)
 """How often each kind is drawn in training; people are filmed by standing and hand-held
 cameras more often."""
@@ -68,9 +71,9 @@ def draw_kinds(
     share = torch.tensor(CAMERA_SHARE, device=draw.device)
     kind = torch.multinomial(share, batch, True, generator=draw.generator)
     again = person & draw.chance(0.35, batch)
-    still = torch.where(draw.chance(0.65, batch), 0, 1)
+    still = torch.where(draw.chance(0.65, batch), STATIC, HANDHELD)
     kind = torch.where(again, still, kind)
-    return torch.where(solo, 0, kind)
+    return torch.where(solo, STATIC, kind)
 
 
 def make_camera(draw: Draw, stage: Stage, kind: Tensor, frames: int) -> Camera:
@@ -78,7 +81,7 @@ def make_camera(draw: Draw, stage: Stage, kind: Tensor, frames: int) -> Camera:
     device = draw.device
     batch = len(kind)
     time = torch.linspace(0, 1, frames, device=device)
-    seconds = stage.interval[:, None] * torch.arange(frames, device=device)
+    seconds = stage.seconds(frames)
 
     def pick(*values: float) -> Tensor:
         return torch.tensor(values, device=device)[kind]
@@ -91,21 +94,21 @@ def make_camera(draw: Draw, stage: Stage, kind: Tensor, frames: int) -> Camera:
     slow = narrow(stage.focal)
     u, w = draw.uniform(batch), draw.uniform(batch)
     travel = low.clamp_min(1e-6) * (high / low.clamp_min(1e-6)).clamp_min(1e-6) ** u
-    travel = torch.where(kind == 0, 0.0, travel) * stage.reach
+    travel = torch.where(kind == STATIC, 0.0, travel) * stage.reach
     angle = turn_low.clamp_min(1e-6)
     angle = angle * (turn_high / turn_low.clamp_min(1e-6)).clamp_min(1e-6) ** w
-    angle = torch.where(kind == 0, 0.0, angle * slow)
+    angle = torch.where(kind == STATIC, 0.0, angle * slow)
 
     path = smooth_path(draw, (batch,), time)
     # the main direction by kind: sideways to orbit, forwards or back to drive and walk
     bias = torch.zeros(batch, 3, device=device)
     ahead = torch.where(draw.chance(0.75, batch), 1.0, -1.0)
-    forwards = (kind == 4) | (kind == 5)
+    forwards = (kind == DRIVE) | (kind == WALK)
     bias[:, 2] = torch.where(forwards, ahead, 0.0)
-    bias[:, 0] = torch.where(kind == 2, draw.normal(batch).sign(), 0.0)
-    bias[:, 1] = torch.where(kind == 2, 0.4 * draw.normal(batch), 0.0)
+    bias[:, 0] = torch.where(kind == ORBIT, draw.normal(batch).sign(), 0.0)
+    bias[:, 1] = torch.where(kind == ORBIT, 0.4 * draw.normal(batch), 0.0)
     steer = torch.where(
-        (forwards | (kind == 2))[:, None, None],
+        (forwards | (kind == ORBIT))[:, None, None],
         bias[:, None] * time[:, None] + 0.12 * path,
         path,
     )
@@ -119,7 +122,7 @@ def make_camera(draw: Draw, stage: Stage, kind: Tensor, frames: int) -> Camera:
     sway = (pace * seconds + phase).sin() - phase.sin()
     bob = (2 * pace * seconds + 2 * phase).sin() - (2 * phase).sin()
     gain = 0.02 * draw.log_uniform(batch, 1, low=0.3, high=2.0)
-    gain = gain * (stage.reach[:, None] / 4).clamp(max=1.0) * (kind == 5)[:, None]
+    gain = gain * (stage.reach[:, None] / 4).clamp(max=1.0) * (kind == WALK)[:, None]
     step = torch.stack([gain * sway, gain * bob, torch.zeros_like(bob)], -1)
     position = position + step * sideways(slow)[:, None]
 
@@ -140,9 +143,9 @@ def make_camera(draw: Draw, stage: Stage, kind: Tensor, frames: int) -> Camera:
         ],
         -1,
     )
-    vector = vector + torch.where((kind == 2)[:, None, None], look, 0.0)
+    vector = vector + torch.where((kind == ORBIT)[:, None, None], look, 0.0)
 
-    zoom = draw.normal(batch) * 0.25 * (kind == 6)
+    zoom = draw.normal(batch) * 0.25 * (kind == ZOOM)
     focal = stage.focal[:, None] * (zoom[:, None] * time).exp()
 
     # wheels and feet go level, other cameras along their own axes

@@ -19,6 +19,7 @@ from seurat_tracks.scenes.bodies import (
     SHEET,
     Bodies,
 )
+from seurat_tracks.scenes.motion import as_divisor
 
 FAR = 1e6
 """Distance returned where a ray meets nothing."""
@@ -37,7 +38,7 @@ Interval = tuple[Tensor, Tensor]
 
 
 def _slabs(o: Tensor, d: Tensor) -> Interval:
-    safe = torch.where(d.abs() < 1e-9, torch.where(d < 0, -1e-9, 1e-9), d)
+    safe = as_divisor(d)
     a, b = (-1 - o) / safe, (1 - o) / safe
     return torch.minimum(a, b).amax(-1), torch.maximum(a, b).amin(-1)
 
@@ -54,7 +55,7 @@ def _quadratic(a: Tensor, b: Tensor, c: Tensor) -> tuple[Tensor, Tensor, Tensor]
     """Roots of a t² + 2 b t + c, the smaller first, and whether there are any."""
     square = b * b - a * c
     root = square.clamp_min(0).sqrt()
-    a = torch.where(a.abs() < 1e-9, torch.where(a < 0, -1e-9, 1e-9), a)
+    a = as_divisor(a)
     one, two = (-b - root) / a, (-b + root) / a
     return torch.minimum(one, two), torch.maximum(one, two), square > 0
 
@@ -63,7 +64,7 @@ def _cylinder(o: Tensor, d: Tensor, half: Tensor | float = 1.0) -> Interval:
     x, y, z = o.unbind(-1)
     u, v, w = d.unbind(-1)
     near, far, real = _quadratic(u * u + w * w, x * u + z * w, x * x + z * z - 1)
-    v = torch.where(v.abs() < 1e-9, torch.where(v < 0, -1e-9, 1e-9), v)
+    v = as_divisor(v)
     a, b = (-half - y) / v, (half - y) / v
     miss = torch.where(real, 0.0, FAR)
     enter = torch.maximum(near, torch.minimum(a, b)) + miss
@@ -82,7 +83,7 @@ def _cone(o: Tensor, d: Tensor) -> Interval:
     down = v > 0
     enter = torch.where(a > 0, near, torch.where(down, far, -FAR))
     leave = torch.where(a > 0, far, torch.where(down, FAR, near))
-    v = torch.where(v.abs() < 1e-9, torch.where(v < 0, -1e-9, 1e-9), v)
+    v = as_divisor(v)
     s, t = (-1 - y) / v, (1 - y) / v
     miss = torch.where(real, 0.0, FAR)
     enter = torch.maximum(enter, torch.minimum(s, t)) + miss

@@ -33,7 +33,7 @@ def make_cloth(draw: Draw, stage: Stage, frames: int) -> Bodies:
     device = draw.device
     B = len(stage.floor)
     time = torch.linspace(0, 1, frames, device=device)
-    seconds = stage.interval[:, None] * torch.arange(frames, device=device)
+    seconds = stage.seconds(frames)
     half = stage.tall[:, None] / 2 * draw.log_uniform(B, 2, low=0.5, high=1.4)
     deep = half.amin(-1) * draw.log_uniform(B, low=0.05, high=0.8)
     # facing the camera, more or less; hanging, or any way up

@@ -25,7 +25,7 @@ from torch import Tensor
 from seurat_tracks.errors import SeuratTracksError
 from seurat_tracks.scenes.bodies import ABSENT, BALL, CAPSULE, make_bodies
 from seurat_tracks.scenes.figure import Figure
-from seurat_tracks.scenes.motion import Draw, axis_turn
+from seurat_tracks.scenes.motion import Draw, axis_turn, cross_matrix
 
 
 @dataclass
@@ -120,11 +120,7 @@ def _unit(v: Tensor) -> Tensor:
 
 def _align(a: Tensor, b: Tensor) -> Tensor:
     """Smallest rotations (..., 3, 3) that take unit vectors a to b."""
-    v = torch.linalg.cross(a, b)
-    x, y, z = v.unbind(-1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1)
-    cross = cross.unflatten(-1, (3, 3))
+    cross = cross_matrix(torch.linalg.cross(a, b))
     cosine = (a * b).sum(-1)[..., None, None]
     eye = torch.eye(3, device=a.device)
     return eye + cross + cross @ cross / (1 + cosine).clamp_min(1e-3)
@@ -209,9 +205,7 @@ def wrap_joints(
     # the trunk's axes turn with the body; limbs turn in them as little as they can
     across = joints[:, :, motions.hips[1]] - joints[:, :, motions.hips[0]]
     up = joints[:, :, motions.spine[1]] - joints[:, :, motions.spine[0]]
-    down = -_unit(up)
-    right = _unit(across - (across * down).sum(-1, keepdim=True) * down)
-    trunk = torch.stack([right, down, torch.linalg.cross(right, down)], -1)  # B T 3 3
+    trunk = _square(across, -_unit(up))  # B T 3 3
     end = joints[:, :, bones].transpose(1, 2)  # B L T 3
     start = joints[:, :, [motions.parent[j] for j in bones]].transpose(1, 2)
     length = (end - start).norm(dim=-1).mean(-1)

@@ -47,14 +47,24 @@ class Draw:
         return v / v.norm(dim=-1, keepdim=True).clamp_min(1e-6)
 
 
+def as_divisor(values: Tensor) -> Tensor:
+    """Keep values away from 0, each on its own side, so that they can divide."""
+    tiny = torch.where(values < 0, -1e-9, 1e-9)
+    return torch.where(values.abs() < 1e-9, tiny, values)
+
+
+def cross_matrix(vector: Tensor) -> Tensor:
+    """Matrices (..., 3, 3) that multiply by the cross product with vectors (..., 3)."""
+    x, y, z = vector.unbind(-1)
+    zero = torch.zeros_like(x)
+    rows = [zero, -z, y, z, zero, -x, -y, x, zero]
+    return torch.stack(rows, -1).unflatten(-1, (3, 3))
+
+
 def rotation(vector: Tensor) -> Tensor:
     """Rotation matrices of rotation vectors (..., 3), in radians (Rodrigues)."""
     angle = vector.norm(dim=-1, keepdim=True)[..., None].clamp_min(1e-8)
-    axis = vector[..., None] / angle  # ... 3 1
-    x, y, z = axis[..., 0, 0], axis[..., 1, 0], axis[..., 2, 0]
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1)
-    cross = cross.unflatten(-1, (3, 3))
+    cross = cross_matrix(vector / angle[..., 0])
     eye = torch.eye(3, device=vector.device)
     return eye + angle.sin() * cross + (1 - angle.cos()) * (cross @ cross)
 

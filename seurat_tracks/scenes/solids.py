@@ -16,7 +16,7 @@ from seurat_tracks.scenes.bodies import (
 )
 from seurat_tracks.scenes.camera import narrow, sideways
 from seurat_tracks.scenes.motion import Draw, rotation, smooth_path
-from seurat_tracks.scenes.physics import collide, drive, fall, slide
+from seurat_tracks.scenes.physics import GRAVITY, collide, drive, fall, slide
 from seurat_tracks.scenes.stage import Stage
 
 _SHAPES = (BOX, BALL, CYLINDER, CONE, CAPSULE)
@@ -126,7 +126,7 @@ def falling(draw: Draw, stage: Stage, count: int, frames: int) -> Bodies:
     """Draw bodies that are thrown or dropped, spin, bounce and come to rest."""
     place, size = _near_subject(draw, stage, count)
     B = len(size)
-    seconds = _seconds(stage, frames)[:, None].expand(B, count, frames)
+    seconds = stage.seconds(frames)[:, None].expand(B, count, frames)
     shape = _shapes(draw, B, count)
     shape = torch.where(shape == CAPSULE, BALL, shape)
     size = size[..., None] * draw.log_uniform(B, count, 3, low=0.6, high=1.4)
@@ -134,7 +134,7 @@ def falling(draw: Draw, stage: Stage, count: int, frames: int) -> Bodies:
     last = seconds[..., -1]
     height = stage.tall[:, None] * draw.log_uniform(B, count, low=0.2, high=3.0)
     lands = draw.uniform(B, count, low=0.1, high=1.3) * last.clamp(max=2.0)
-    upwards = (4.905 * lands - height / lands.clamp_min(1e-3)).clamp(-8.0, 8.0)
+    upwards = (GRAVITY / 2 * lands - height / lands.clamp_min(1e-3)).clamp(-8.0, 8.0)
     above, flown = fall(
         seconds, height, upwards, draw.uniform(B, count, low=0.1, high=0.75)
     )
@@ -158,7 +158,7 @@ def rolling(draw: Draw, stage: Stage, count: int, frames: int) -> Bodies:
     """Draw balls and lying cylinders that roll without slipping, and slow down."""
     place, size = _near_subject(draw, stage, count)
     B = len(size)
-    seconds = _seconds(stage, frames)[:, None].expand(B, count, frames)
+    seconds = stage.seconds(frames)[:, None].expand(B, count, frames)
     ball = draw.chance(0.65, B, count)
     angle = draw.uniform(B, count, high=6.28)
     zero = torch.zeros_like(angle)
@@ -166,7 +166,7 @@ def rolling(draw: Draw, stage: Stage, count: int, frames: int) -> Bodies:
     # up x way, with up = -y
     axis = torch.stack([-angle.cos(), zero, angle.sin()], -1)
     speed = stage.tall[:, None] * draw.log_uniform(B, count, low=0.2, high=6.0)
-    friction = 9.81 * draw.log_uniform(B, count, low=0.003, high=0.1)
+    friction = GRAVITY * draw.log_uniform(B, count, low=0.003, high=0.1)
     gone = slide(seconds, speed, friction)
     turn = rotation(axis[:, :, None] * (gone / size[..., None])[..., None])
     # a cylinder's axis, its local y, lies along the axis it turns about
@@ -188,16 +188,12 @@ def _down(like: Tensor) -> Tensor:
     return torch.tensor([0.0, 1.0, 0.0], device=like.device).expand_as(like)
 
 
-def _seconds(stage: Stage, frames: int) -> Tensor:
-    return stage.interval[:, None] * torch.arange(frames, device=stage.interval.device)
-
-
 def colliding(draw: Draw, stage: Stage, count: int, frames: int) -> Bodies:
     """Draw balls or upright discs that slide over the ground and hit in pairs."""
     pairs = (count + 1) // 2
     place, size = _near_subject(draw, stage, 2 * pairs)
     B = len(size)
-    seconds = _seconds(stage, frames)
+    seconds = stage.seconds(frames)
     size = size.view(B, pairs, 2)
     hit = draw.uniform(B, pairs, low=0.2, high=0.8) * seconds[:, -1:]
     angle = draw.uniform(B, pairs, high=6.28)
@@ -229,13 +225,10 @@ def colliding(draw: Draw, stage: Stage, count: int, frames: int) -> Bodies:
     disc = draw.chance(0.4, B, pairs, 2)
     shape = torch.where(disc, CYLINDER, BALL)
     K = 2 * pairs
-    bodies = make_bodies(
-        frame.reshape(B, K, frames, 3, 3),
-        centre.reshape(B, K, frames, 3),
-        shape.reshape(B, K),
-    )
     return make_bodies(
-        bodies.frame[:, :count], bodies.centre[:, :count], bodies.shape[:, :count]
+        frame.reshape(B, K, frames, 3, 3)[:, :count],
+        centre.reshape(B, K, frames, 3)[:, :count],
+        shape.reshape(B, K)[:, :count],
     )
 
 
@@ -244,7 +237,7 @@ def driving(draw: Draw, stage: Stage, count: int, frames: int) -> Bodies:
     device = draw.device
     cars = (count + 1) // 2
     B = len(stage.floor)
-    seconds = _seconds(stage, frames)[:, None].expand(B, cars, frames)
+    seconds = stage.seconds(frames)[:, None].expand(B, cars, frames)
     tall = stage.tall[:, None] * (0.12 * draw.normal(B, cars)).exp()
     tall = tall * torch.where(draw.chance(0.15, B, cars), 1.7, 1.0)  # vans and buses
     long, wide = 2.8 * tall * draw.uniform(B, cars, low=0.8, high=1.3), 1.2 * tall

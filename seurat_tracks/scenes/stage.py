@@ -11,10 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from seurat_tracks.scenes.motion import Draw, rotation
+from seurat_tracks.scenes.motion import Draw, as_divisor, rotation
 
 SETTINGS = ("room", "street", "table", "far", "ground")
 """Kinds of surroundings."""
+
+ROOM, STREET, TABLE, FAR, GROUND = range(len(SETTINGS))
+"""Indices into `SETTINGS`."""
 
 SETTING_SHARE = (0.35, 0.15, 0.12, 0.10, 0.28)
 """How often each is drawn; cars have a street, people no table."""
@@ -72,6 +75,12 @@ class Stage:
         """Depth (B,) of the subject, metres."""
         return (self.tilt.transpose(1, 2) @ self.subject[..., None])[:, 2, 0]
 
+    def seconds(self, frames: int) -> Tensor:
+        """Give the times (B, T) of the frames, from 0 on."""
+        return self.interval[:, None] * torch.arange(
+            frames, device=self.interval.device
+        )
+
     def contain(self, path: Tensor) -> None:
         """Move walls outwards where a path (B, T, 3) would pass them."""
         inside = path @ self.yaw
@@ -98,7 +107,7 @@ def leave(low: Tensor, high: Tensor, origin: Tensor, ray: Tensor) -> Tensor:
     Tensor (...)
         Multiples of the ray's length; 0.001 where the start is outside already.
     """
-    ray = torch.where(ray.abs() < 1e-9, torch.where(ray < 0, -1e-9, 1e-9), ray)
+    ray = as_divisor(ray)
     wall = torch.where(ray > 0, high, low)
     return ((wall - origin) / ray).amin(-1).clamp_min(1e-3)
 
@@ -140,8 +149,9 @@ def make_stage(
 
     share = torch.tensor(SETTING_SHARE, device=device)
     setting = torch.multinomial(share, batch, True, generator=draw.generator)
-    setting = torch.where(person & (setting == 2), 0, setting)
-    setting = torch.where(car, torch.where(setting == 4, 4, 1), setting)
+    setting = torch.where(person & (setting == TABLE), ROOM, setting)
+    road = torch.where(setting == GROUND, GROUND, STREET)
+    setting = torch.where(car, road, setting)
 
     # the subject: its size in metres and in the picture give its distance
     low = torch.tensor([0.15, 0.2, 0.02, 0.3, 0.1], device=device)[setting]
@@ -177,7 +187,7 @@ def make_stage(
     across = width[0] * (width[1] / width[0]) ** draw.uniform(batch)
     deep = across * (stretch[0] + (stretch[1] - stretch[0]) * draw.uniform(batch))
     above = torch.where(
-        setting == 0, draw.uniform(batch, low=0.4, high=2.0), across * 0.7
+        setting == ROOM, draw.uniform(batch, low=0.4, high=2.0), across * 0.7
     )
     side = draw.uniform(batch, low=-0.7, high=0.7) * across / 2
     front = deep * draw.uniform(batch, low=0.55, high=0.95)
@@ -191,7 +201,7 @@ def make_stage(
     level = torch.tensor([1.0, 0.0, 1.0], device=device)
     lower = torch.minimum(lower, inside - margin)
     upper = torch.maximum(upper, (inside + margin) * level + upper * (1 - level))
-    reach = torch.where(setting == 3, 1.5 * depth, upper[:, 2]).clamp(max=60.0)
+    reach = torch.where(setting == FAR, 1.5 * depth, upper[:, 2]).clamp(max=60.0)
     reach = torch.minimum(reach, 8 * depth)
     slowest = min(0.25, max(1 / 30, 10 / frames))
     interval = draw.log_uniform(batch, low=1 / 60, high=slowest)

@@ -18,14 +18,6 @@ class TrainingError(SeuratTracksError):
 LOSSES = ("laplace", "l1")
 """Names of the losses in `seurat_tracks.training.loss.prediction_loss`."""
 
-_LEAST = {
-    **dict.fromkeys(("width", "heads", "layers", "pair_width", "iterations"), 1),
-    **dict.fromkeys(("near", "far", "motions"), 0),
-    "window": 2,
-    "mlp_ratio": 0.1,
-}
-"""Least values of the network's fields."""
-
 _POSITIVE = ("steps", "warmup", "log_every", "validate_every", "clip", "max_stride")
 
 
@@ -114,7 +106,7 @@ class TrainConfig:
                 faults.append(f"{name}={getattr(self, name)} must be finite, from 0")
         if not 0 <= self.beta2 < 1:
             faults.append(f"beta2={self.beta2} must be in [0, 1)")
-        faults += _model_faults(self.model)
+        faults += self.model.faults()
         if not 0 < self.decay <= 1:
             faults.append(f"decay={self.decay} must be in (0, 1]")
         if not 0 <= self.ema < 1:
@@ -132,20 +124,6 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the fields but the network's as plain JSON values."""
         return {k: v for k, v in asdict(self).items() if k != "model"}
-
-
-def _model_faults(model: ModelConfig) -> list[str]:
-    """Say what no network can be."""
-    faults = [
-        f"{name}={getattr(model, name)} must be from {least}"
-        for name, least in _LEAST.items()
-        if not least <= getattr(model, name) < math.inf
-    ]
-    if model.far > 0 and model.near < 1:
-        faults.append(f"far={model.far} neighbours need near >= 1")
-    if model.heads > 0 and model.width % model.heads:
-        faults.append(f"width={model.width} must be a multiple of heads={model.heads}")
-    return faults
 
 
 # What the paper states (section 4.2), and, where it is silent, what CoTracker2's
