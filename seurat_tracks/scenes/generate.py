@@ -26,7 +26,12 @@ from seurat_tracks.scenes.cloth import surface_point
 from seurat_tracks.scenes.config import MOTIONS, SceneConfig, check
 from seurat_tracks.scenes.mocap import Motions
 from seurat_tracks.scenes.motion import Draw
-from seurat_tracks.scenes.points import marker_points, query_places, support_grid
+from seurat_tracks.scenes.points import (
+    marker_points,
+    query_places,
+    support_grid,
+    wander,
+)
 from seurat_tracks.scenes.relief import make_relief
 from seurat_tracks.scenes.stage import make_stage
 
@@ -160,7 +165,14 @@ def make_scenes(
     unused = through & extra & draw.chance(0.6, batch, 1)
     unused = unused & (torch.arange(P, device=device) < M)
 
-    offset, view = _look(camera, _follow(bodies, body, local, ground))
+    world = _follow(bodies, body, local, ground)
+    seconds = stage.interval[:, None] * torch.arange(T, device=device)
+    world = world + torch.where(
+        (through & person[:, None])[..., None, None],
+        wander(draw, stage.tall, P, seconds),
+        0.0,
+    )
+    offset, view = _look(camera, world)
     z = view[..., 2]
     xy = camera.focal[:, None, :, None] * view[..., :2] / z[..., None].clamp_min(1e-3)
     framed = (xy.abs() <= stage.half[:, None, None]).all(-1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from seurat_tracks.scenes.actions import random_waves
 from seurat_tracks.scenes.bodies import ABSENT, CAPSULE, SHEET, Bodies
 from seurat_tracks.scenes.camera import Camera
 from seurat_tracks.scenes.motion import Draw
@@ -130,3 +131,26 @@ def marker_points(
     body = torch.where(use, mine, body)
     local = torch.where(use[..., None], spot + off, local)
     return body, local, only & beyond
+
+
+def wander(draw: Draw, tall: Tensor, count: int, seconds: Tensor) -> Tensor:
+    """Draw how found joints slide about the true ones, (B, P, T, 3), metres.
+
+    What a detector, or skin, calls a knee depends on the pose: bones seem to change
+    their length by some centimetres. In some scenes joints are exact.
+
+    Parameters
+    ----------
+    draw
+        Source of randomness.
+    tall : Tensor (B,)
+        Heights of the figures, metres.
+    count
+        Points, P.
+    seconds : Tensor (B, T)
+    """
+    B = len(tall)
+    size = tall[:, None] * draw.log_uniform(B, 1, low=0.002, high=0.025)
+    size = size * draw.chance(0.6, B, 1)
+    waves = random_waves(draw, (B, count, 3), seconds)
+    return (size[..., None, None] * waves).transpose(-1, -2)

@@ -17,6 +17,12 @@ from seurat_tracks.scenes.actions import draw_actions, joint_angles, random_wave
 from seurat_tracks.scenes.bones import BONES, PARENT
 from seurat_tracks.scenes.motion import Draw, axis_turn
 
+CARRIED = 0.2
+"""Share of figures that are moved along: on skates, in a chair, by a vehicle."""
+
+LEANING = 0.4
+"""Share of standing figures that lean their whole body far over their feet."""
+
 _UP = (0, 1, 2, 3)  # bones that point up, the others down
 _LEFT = (4, 6, 8, 10, 12, 14)
 _RIGHT = (5, 7, 9, 11, 13, 15)
@@ -136,6 +142,10 @@ def make_pose(
     steady = torch.tensor([2.5, 3.0, 2.0], device=device)
     rate = torch.isin(action, torch.tensor([7, 8], device=device))
     loose = loose * steady[:, None] * torch.where(rate, 3.0, 1.0)[:, None, None]
+    # some lean their whole body far over their feet, as in a lunge or a caught fall
+    far = ~goes & ~beast & draw.chance(LEANING, B)
+    lean_far = draw.log_uniform(B, low=1.5, high=5.0)
+    loose = loose * torch.where(far, lean_far, 1.0)[:, None, None]
     start = draw.uniform(B, 1, high=6.2832)
     heading = start + turning * seconds + loose[:, 1]
     lean = -torch.where(action == 2, 0.15, 0.03)[:, None] + loose[:, 0]
@@ -186,6 +196,10 @@ def make_pose(
     weight = torch.where((action == 8)[:, None, None], 1.0, weight)
     stance = weight * feet[:, 0] + (1 - weight) * feet[:, 1]
     path = torch.where(goes[:, None, None], path, stance[:, :1] - stance)
+    drift = draw.log_uniform(B, 1, low=0.05, high=1.5) * draw.chance(CARRIED, B, 1)
+    way = draw.uniform(B, 1, high=6.2832)
+    drift = drift * torch.cat([way.sin(), way.cos()], -1)
+    path = path + drift[:, None] * (seconds - seconds[:, :1])[..., None]
     path = path - path[:, T // 2, None] + place[:, None, [0, 2]]
     shift = torch.stack([path[..., 0], height, path[..., 1]], -1)[:, None]
     return Pose(first + shift, last + shift, torch.stack(turns, 1), size, action)

@@ -92,6 +92,7 @@ def test_height_is_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_standing_feet_stay_and_walking_feet_stand_while_they_carry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(skeleton, "CARRIED", 0.0)
     still = pose(monkeypatch, "stand")
     ankle = still.end[:, [12, 13]]
     wander = (ankle - ankle[:, :, :1])[..., [0, 2]].norm(dim=-1).amax((1, 2))
@@ -110,6 +111,34 @@ def test_standing_feet_stay_and_walking_feet_stand_while_they_carry(
     lead = (ahead[:, 1:] * way).sum(-1)
     swaps = (lead[:, 1:] * lead[:, :-1] < 0).sum(1)
     assert (swaps >= 3).float().mean() > 0.8
+
+
+def test_carried_figures_drift_steadily(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(skeleton, "LEANING", 0.0)
+    monkeypatch.setattr(skeleton, "CARRIED", 1.0)
+    p = pose(monkeypatch, "stand")
+    ankle = p.end[:, [12, 13]].mean(1)[..., [0, 2]]
+    way = ankle[:, -1] - ankle[:, 0]
+    assert (way.norm(dim=-1) > 0.1).float().mean() > 0.8
+    half = ankle.shape[1] // 2
+    first, second = ankle[:, half] - ankle[:, 0], ankle[:, -1] - ankle[:, half]
+    alike = torch.nn.functional.cosine_similarity(first, second, dim=-1)
+    assert alike.median() > 0.95
+
+
+def test_some_lean_far_over_their_feet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(skeleton, "CARRIED", 0.0)
+
+    def lean(share: float) -> torch.Tensor:
+        monkeypatch.setattr(skeleton, "LEANING", share)
+        p = pose(monkeypatch, "stand")
+        up = (p.end[:, 0] - p.start[:, 0])[..., 1].abs()
+        length = (p.end[:, 0] - p.start[:, 0]).norm(dim=-1)
+        return (up / length).clamp(max=1).acos().amax(-1)
+
+    few, all_ = lean(0.0), lean(1.0)
+    assert all_.median() > 1.5 * few.median()
+    assert all_.max() < 1.0  # radians: nobody falls over
 
 
 def test_jumps_fly_under_gravity(monkeypatch: pytest.MonkeyPatch) -> None:
