@@ -1,16 +1,20 @@
 """Fuse the answers of overlapping windows into one curve of log depth per track.
 
-Plain NumPy on one block of tracks; tracks never influence each other. ``N`` tracks,
-``T`` frames, ``W`` windows of ``K`` steps.
+Tracks never influence each other. ``N`` tracks, ``T`` frames, ``W`` windows of ``K``
+steps. Linear in frames, batched over tracks.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
-from scipy.linalg import cho_solve_banded, cholesky_banded
+import torch
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from torch import Tensor
 
+from seurat_tracks.banded import eliminate, solve_blocks
 from seurat_tracks.interrupt import pause_point
 from seurat_tracks.windows import WindowPlan
 
@@ -20,26 +24,38 @@ HIDDEN_WEIGHT = 0.1
 ROUNDS = 3
 """Rounds of reweighting; the first is plain least squares."""
 
-NO_EVIDENCE = 1e-6
+NO_EVIDENCE = 1e-10
 """Weight that keeps frames which no window saw from being singular."""
 
-PAIR_FLOOR = 0.02
-"""Added to a pair's error scale in the fit, natural-log units.
+PAIR_FLOOR = 0.005
+"""Added to a pair's error scale in the fit, natural-log units."""
 
-The network errs alike in neighbouring windows; without a floor the fit would trust
-many short steps more than the long ones that tie them together. Measured on real
-tracks: 0.02 is best or near it between 0.005 and 0.04.
+LIKE_ERRORS = 0.5
+"""Power of (longest stride / stride) by which short windows err more than they say.
+
+Neighbouring windows err alike: n short ones in a row err n times as much as one, not
+root n times as much, as a fit of independent errors would have it. Were they all alike,
+the power would be 0.5.
 """
 
-SHARED_ERROR = 0.5
+LONGEST = 8
+"""Stride whose windows are taken at their word, frames."""
+
+SHARED_ERROR = 0.4
 """Share of the predicted error scale that neighbouring windows have in common.
 
 It adds up along the track instead of averaging out; measured on held-out scenes, as is
 `OWN_ERROR`.
 """
 
-OWN_ERROR = 1.5
+OWN_ERROR = 0.33
 """Standard deviation of the part that averages out, per predicted error scale."""
+
+MOST_DOUBT = 8.0
+"""Log factor beyond which doubts do not widen errors any more."""
+
+MEMORY = 2**26
+"""Bytes that the matrices of one batch of tracks may take."""
 
 
 def linked_frames(plan: WindowPlan, n_frames: int) -> np.ndarray:
@@ -107,12 +123,14 @@ def solve(
     log_scale: np.ndarray,
     seen: np.ndarray,
     reference: np.ndarray,
+    widening: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fit one curve to every pair of frames of every window.
 
     A robust weighted least-squares problem for each track: the unknowns are its log
     depths, the measurements the differences between all pairs of frames inside a
-    window, at every stride. Banded, so the cost is linear in the number of frames.
+    window, at every stride. Block-banded, so the cost is linear in the number of
+    frames.
 
     Parameters
     ----------
@@ -124,6 +142,9 @@ def solve(
         Frames in which the tracker saw the point.
     reference : int array (N,)
         Frame where each curve is 0.
+    widening : float array (N, T), optional
+        Log factor on the errors of all pairs across the step to each frame: where the
+        track may have gone over to another object they count little, and sigma rises.
 
     Returns
     -------
@@ -133,86 +154,299 @@ def solve(
         Its standard error; 0 at the reference.
     """
     N, T = seen.shape
-    span = int((plan.stride * (plan.frames.shape[1] - 1)).max())
-    span = min(span, T - 1)
-    measured = np.moveaxis(log_ratio, 1, 0).astype(np.float64)  # N W K
-    spread = np.exp(np.moveaxis(log_scale, 1, 0).astype(np.float64))
-    J, L = np.triu_indices(plan.frames.shape[1], 1)
-    first, second = plan.frames[:, J], plan.frames[:, L]  # W P
-    valid = second >= 0
-    difference = measured[:, :, L] - measured[:, :, J]  # N W P
-    scale = np.maximum(spread[:, :, J], spread[:, :, L])
-    deviation = scale + PAIR_FLOOR
-    both = np.where(seen[:, first] & seen[:, second], 1.0, HIDDEN_WEIGHT)
-    weight = both * valid / deviation**2
-    certainty = both * valid / scale**2
-
-    # places of the pairs in banded lower storage: entry (t, t - offset) at [offset, .]
-    offset = (second - first)[valid]
-    low, high = first[valid], second[valid]
-    pairs = (
-        difference[:, valid],
-        weight[:, valid],
-        deviation[:, valid],
-        certainty[:, valid],
-        scale[:, valid],
-    )
-    curve = np.zeros((N, T))
-    sigma = np.zeros((N, T))
-    for n in range(N):
+    K = plan.frames.shape[1]
+    block = min(int(plan.stride.max()) * (K - 1), T)
+    room = 8 * (T + 2 * block) * (12 * block + 4 * K * K)  # bytes for one track
+    many = max(1, MEMORY // room)
+    curve, sigma = np.zeros((N, T)), np.zeros((N, T))
+    doubt = np.zeros((N, T)) if widening is None else widening.cumsum(1)
+    frames = np.maximum(plan.frames, 0)
+    for begin in range(0, N, many):
         pause_point()
-        d, w, s, c, e = (p[n] for p in pairs)
-        x = np.zeros(T)
-        robust = w
-        for round_ in range(ROUNDS):
-            if round_:
-                residual = np.abs(x[high] - x[low] - d) / s
-                robust = w / np.maximum(residual, 1.0)
-            x, _ = _solve_one(robust, d, low, high, offset, span, reference[n], T)
-        curve[n] = x - x[reference[n]]
-        # what all windows err alike adds up along the track, the rest averages out
-        slope, factor = _solve_one(c, e, low, high, offset, span, reference[n], T)
-        shared = SHARED_ERROR * np.abs(slope - slope[reference[n]])
-        own = OWN_ERROR * np.sqrt(_inverse_diagonal(factor))
-        sigma[n] = np.hypot(shared, own)
-        sigma[n, reference[n]] = 0.0
+        part = slice(begin, begin + many)
+        fit = RunningFit(block)
+        fit.add_tracks(reference[part])
+        fit.add_windows(
+            plan.frames,
+            log_ratio[:, part],
+            log_scale[:, part],
+            np.moveaxis(seen[part][:, frames], 0, 1),
+            np.moveaxis(doubt[part][:, frames], 0, 1),
+        )
+        _, curve[part], sigma[part] = fit.flush(T)
+    own = reference[:, None]
+    curve -= np.take_along_axis(curve, own, 1)
+    np.put_along_axis(sigma, own, 0.0, 1)
     return curve, sigma
 
 
-def _solve_one(
-    w: np.ndarray,
-    d: np.ndarray,
-    low: np.ndarray,
-    high: np.ndarray,
-    offset: np.ndarray,
-    span: int,
-    reference: int,
-    T: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    band = np.bincount(offset * T + low, -w, (span + 1) * T).reshape(span + 1, T)
-    diagonal = np.bincount(low, w, T) + np.bincount(high, w, T)
-    band[0] = diagonal + NO_EVIDENCE * max(diagonal.max(), 1.0)
-    # the curve is 0 at the reference: a stiff spring there keeps the matrix regular
-    band[0, reference] += 10.0 * max(diagonal.max(), 1.0)
-    right = np.bincount(high, w * d, T) - np.bincount(low, w * d, T)
-    factor = cholesky_banded(band, lower=True, check_finite=False)
-    return cho_solve_banded((factor, True), right, check_finite=False), factor
+@dataclass
+class _Windows:
+    """Windows that still matter; frames count from the first open block's start.
+
+    ``frames`` (W, K) with -1 for padding, the others (N, W, K): what the network
+    measured and its error scale, whether the point was seen, and its doubt (see
+    `RunningFit.add_windows`).
+    """
+
+    frames: np.ndarray
+    measured: Tensor
+    scale: Tensor
+    seen: np.ndarray
+    doubt: Tensor
+
+    def where(self, keep: np.ndarray) -> _Windows:
+        """Choose windows by a bool array (W,)."""
+        there = torch.from_numpy(keep)
+        return _Windows(
+            self.frames[keep],
+            self.measured[:, there],
+            self.scale[:, there],
+            self.seen[:, keep],
+            self.doubt[:, there],
+        )
+
+    def pair_scale(self) -> Tensor:
+        """Predicted error scale (N, W, K, K) of every pair of frames."""
+        return torch.maximum(self.scale[..., None], self.scale[..., None, :])
+
+    def deviation(self) -> Tensor:
+        """Say what every pair (N, W, K, K) may be wrong by."""
+        stride = torch.from_numpy(self.frames[:, 1] - self.frames[:, 0]).clamp_min(1)
+        alike = (LONGEST / stride).pow(LIKE_ERRORS)[:, None, None]
+        error = self.pair_scale() * alike + PAIR_FLOOR
+        doubt = (self.doubt[..., None] - self.doubt[..., None, :]).abs()
+        return error * doubt.clamp_max(MOST_DOUBT).exp()
+
+    def erring(self) -> Tensor:
+        """Errors (N, W, K, K) if every later frame were too far by its scale."""
+        K = self.frames.shape[1]
+        sign = torch.ones(K, K, dtype=torch.float64).triu(1)
+        return self.pair_scale().nan_to_num(posinf=0.0) * (sign - sign.T)
+
+    def weight(self) -> Tensor:
+        """Weights (N, W, K, K) of all pairs, before any robust rounds."""
+        seen = torch.from_numpy(self.seen)
+        there = torch.from_numpy(self.frames >= 0)
+        both = seen[..., None] & seen[..., None, :]
+        weight = torch.where(both, 1.0, HIDDEN_WEIGHT).double()
+        weight = weight * (there[..., None] & there[..., None, :])
+        return weight / self.deviation().square()
+
+    def misfit(self, x: Tensor) -> Tensor:
+        """How far curves x (N, W, K) are from every pair, in its deviations."""
+        rest = x - self.measured
+        rest = rest[..., None, :] - rest[..., None]
+        return rest.abs() / self.deviation()
 
 
-def _inverse_diagonal(factor: np.ndarray) -> np.ndarray:
-    """Diagonal of the inverse from a banded Cholesky factor (Takahashi's recursion)."""
-    span, T = factor.shape[0] - 1, factor.shape[1]
-    block = np.zeros((span + 1, span + 1))  # inverse over frames t .. t + span
-    diagonal = np.zeros(T)
-    for t in range(T - 1, -1, -1):
-        pivot = factor[0, t]
-        column = factor[1:, t].copy()
-        column[T - 1 - t :] = 0.0
-        inner = block[:span, :span]
-        row = -(inner @ column) / pivot
-        here = (1.0 / pivot - column @ row) / pivot
-        block[1:, 1:] = inner.copy()
-        block[0, 1:] = block[1:, 0] = row
-        block[0, 0] = here
-        diagonal[t] = here
-    return diagonal
+class RunningFit:
+    """Curves of many tracks, fitted while windows arrive.
+
+    Time is cut into blocks. A block is finished when enough later blocks are known;
+    what it says of the next block is kept as that block's prior (a fixed-lag smoother),
+    so memory does not grow with time. With all blocks open it is the plain fit.
+
+    Parameters
+    ----------
+    block
+        Frames per block: at least the span of the longest window less one,
+        ``stride * (K - 1)``.
+    """
+
+    def __init__(self, block: int) -> None:
+        self.block = block
+        self.first = 0
+        """Position of the first frame of the first open block."""
+        self.reference = np.zeros(0, np.int64)
+        self._windows: _Windows | None = None
+        self._matrix = torch.zeros(0, block, block, dtype=torch.float64)
+        self._right = torch.zeros(0, block, 2, dtype=torch.float64)
+
+    def add_tracks(self, reference: np.ndarray) -> None:
+        """Take up tracks.
+
+        Parameters
+        ----------
+        reference : int array (n,)
+            Positions where their curves are 0; in an open block or later.
+        """
+        b, n = self.block, len(reference)
+        self.reference = np.concatenate([self.reference, reference])
+        self._matrix = torch.cat([self._matrix, self._matrix.new_zeros(n, b, b)])
+        self._right = torch.cat([self._right, self._right.new_zeros(n, b, 2)])
+        if self._windows is not None:
+            w = self._windows
+            W, K = w.frames.shape
+            empty = torch.zeros(n, W, K, dtype=torch.float64)
+            w.measured = torch.cat([w.measured, empty])
+            # windows know nothing of tracks that came after them
+            w.scale = torch.cat([w.scale, empty + torch.inf])
+            w.seen = np.concatenate([w.seen, np.zeros((n, W, K), bool)])
+            w.doubt = torch.cat([w.doubt, empty])
+
+    def keep_tracks(self, keep: np.ndarray) -> None:
+        """Forget the tracks outside of a bool array (N,)."""
+        self.reference = self.reference[keep]
+        there = torch.from_numpy(keep)
+        self._matrix, self._right = self._matrix[there], self._right[there]
+        if self._windows is not None:
+            w = self._windows
+            w.measured, w.scale = w.measured[there], w.scale[there]
+            w.seen, w.doubt = w.seen[keep], w.doubt[there]
+
+    def add_windows(
+        self,
+        frames: np.ndarray,
+        log_ratio: np.ndarray,
+        log_scale: np.ndarray,
+        seen: np.ndarray,
+        doubt: np.ndarray,
+    ) -> None:
+        """Take up windows, none of which begins before the first open block.
+
+        Parameters
+        ----------
+        frames : int array (W, K)
+            Positions; -1 where a step is padding.
+        log_ratio, log_scale : array (W, N, K)
+            The network's answers.
+        seen : bool array (W, N, K)
+            Whether the tracker saw the point.
+        doubt : float array (W, N, K)
+            Rises along a track where it may have changed its object: the error of a
+            pair of frames grows by the exponential of the difference.
+        """
+        reach = int((frames.max(1) - frames[:, 0]).max(initial=0))
+        if reach > self.block:
+            raise ValueError(
+                f"a window reaches over {reach} frames, past the next block of "
+                f"{self.block}; make blocks at least as long"
+            )
+        log_ratio, log_scale, seen, doubt = (
+            np.moveaxis(a, 0, 1) for a in (log_ratio, log_scale, seen, doubt)
+        )
+        new = _Windows(
+            np.where(frames >= 0, frames - self.first, -1),
+            torch.from_numpy(log_ratio.astype(np.float64)),
+            torch.from_numpy(log_scale.astype(np.float64)).exp(),
+            np.ascontiguousarray(seen),
+            torch.from_numpy(doubt.astype(np.float64)),
+        )
+        old = self._windows
+        if old is not None:
+            new = _Windows(
+                np.concatenate([old.frames, new.frames]),
+                torch.cat([old.measured, new.measured], 1),
+                torch.cat([old.scale, new.scale], 1),
+                np.concatenate([old.seen, new.seen], 1),
+                torch.cat([old.doubt, new.doubt], 1),
+            )
+        self._windows = new
+
+    def finish(self, n_frames: int) -> tuple[int, np.ndarray, np.ndarray]:
+        """Solve what is open, and close the first block.
+
+        Parameters
+        ----------
+        n_frames
+            Frames that have come so far, counted from the beginning of time; the first
+            open block and the one after it must lie among them.
+
+        Returns
+        -------
+        first
+            Position of the block's first frame.
+        curve, sigma : float64 array (N, block)
+        """
+        b = self.block
+        windows, weight, curve, sigma = self._fit(n_frames)
+        early = windows.frames[:, 0] < b
+        matrix, coupling, right = self._add_up(
+            windows.where(early), weight[:, torch.from_numpy(early)], 2
+        )
+        self._hold(matrix[:, :1], right[:, :1])
+        _, more, push = eliminate(matrix[:, 0], coupling[:, 0], right[:, 0])
+        self._matrix, self._right = matrix[:, 1] + more, right[:, 1] + push
+        left = windows.where(~early)
+        left.frames = np.where(left.frames >= 0, left.frames - b, -1)
+        self._windows = left
+        self.first += b
+        return self.first - b, curve[:, :b], sigma[:, :b]
+
+    def flush(self, n_frames: int) -> tuple[int, np.ndarray, np.ndarray]:
+        """Solve all that is open, up to the last of n_frames; as `finish`."""
+        _, _, curve, sigma = self._fit(n_frames)
+        return self.first, curve, sigma
+
+    def _fit(self, n_frames: int) -> tuple[_Windows, Tensor, np.ndarray, np.ndarray]:
+        """Fit the open blocks; also return the windows and the last round's weights."""
+        windows = self._windows
+        if windows is None:
+            raise ValueError("a fit needs windows: add_windows has not been called")
+        length = n_frames - self.first
+        n = -(-length // self.block)
+        plain = weight = windows.weight()
+        at = torch.from_numpy(np.maximum(windows.frames, 0))
+        solution, variance = self._solve(windows, weight, n)
+        for _ in range(1, ROUNDS):
+            weight = plain / windows.misfit(solution[..., 0][:, at]).clamp_min(1.0)
+            solution, variance = self._solve(windows, weight, n)
+        curve, slope = np.moveaxis(solution[:, :length].numpy(), -1, 0)
+        spread = variance[:, :length].clamp_min(0.0).sqrt().numpy()
+        # what all windows err alike adds up along the track, the rest averages out
+        sigma = np.hypot(SHARED_ERROR * slope, OWN_ERROR * spread)
+        return windows, weight, curve, sigma
+
+    def _solve(
+        self, windows: _Windows, weight: Tensor, n: int
+    ) -> tuple[Tensor, Tensor]:
+        """Solutions (N, n b, 2) of n blocks, and the variance (N, n b) of the first."""
+        pause_point()
+        matrix, coupling, right = self._add_up(windows, weight, n)
+        self._hold(matrix, right)
+        solution, variance = solve_blocks(matrix, coupling, right)
+        return solution.flatten(1, 2), variance.flatten(1)
+
+    def _add_up(
+        self, windows: _Windows, weight: Tensor, n: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Add windows up to the matrix and coupling (N, n, b, b) of n blocks.
+
+        Their right sides (N, n, b, 2) are those of the curve, and of the curve that
+        results if every pair of frames errs by its error scale.
+        """
+        b, N = self.block, len(self.reference)
+        laplacian = weight.sum(-1).diag_embed() - weight  # N W K K
+        pull = laplacian @ windows.measured[..., None]
+        push = (weight * windows.erring()).sum(-2)[..., None]
+        frames = np.maximum(windows.frames, 0)
+        home = frames[:, :1] // b  # block of the first frame; the last is in the next
+        inside = frames - home * b
+        side = 2 * b
+        row = (home * side + inside)[:, :, None]
+        cell = torch.from_numpy((row * side + inside[:, None]).ravel())
+        wide = torch.zeros(n * side * side, N, dtype=torch.float64)
+        wide.index_add_(0, cell, laplacian.flatten(1).T.contiguous())
+        wide = wide.view(n, side, side, N).permute(3, 0, 1, 2)
+        matrix = wide[:, :, :b, :b].contiguous()
+        matrix[:, 1:] += wide[:, :-1, b:, b:]
+        coupling = wide[:, :, :b, b:].contiguous()
+        right = torch.zeros(n * b, N, 2, dtype=torch.float64)
+        sides = torch.cat([pull, push], -1).permute(1, 2, 0, 3).flatten(0, 1)
+        right.index_add_(0, torch.from_numpy(frames.ravel()), sides)
+        right = right.transpose(0, 1).reshape(N, n, b, 2).contiguous()
+        return matrix, coupling, right
+
+    def _hold(self, matrix: Tensor, right: Tensor) -> None:
+        """Add, in place, what closed blocks say, and hold the curves at 0."""
+        b = self.block
+        matrix[:, 0] += self._matrix
+        right[:, 0] += self._right
+        diagonal = matrix.diagonal(dim1=2, dim2=3)  # a view, N n b
+        largest = diagonal.amax((1, 2)).clamp_min(1.0)
+        diagonal += NO_EVIDENCE * largest[:, None, None]
+        # a stiff spring at the reference
+        spot = self.reference - self.first
+        held = np.flatnonzero((spot >= 0) & (spot < matrix.shape[1] * b))
+        diagonal[held, spot[held] // b, spot[held] % b] += 10.0 * largest[held]

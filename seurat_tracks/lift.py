@@ -38,6 +38,7 @@ class _Settings:
     fuse: str
     iterations: int | None
     frame_size: tuple[int, int]
+    cuts: tuple[int, ...]
     focal: float | None
     progress: bool
 
@@ -99,6 +100,7 @@ def depth_ratio(
     """
     import xarray as xr
 
+    from seurat_tracks import reasons
     from seurat_tracks.model.pretrained import (
         find_weights,
         load_model,
@@ -122,6 +124,7 @@ def depth_ratio(
         fuse=fuse,
         iterations=iterations,
         frame_size=(frame_size[0], frame_size[1]),
+        cuts=cuts,
         focal=_known_focal(ds),
         progress=progress and not lazy,
     )
@@ -133,6 +136,7 @@ def depth_ratio(
             "depth",
             "xyz",
             "reference_frame",
+            *reasons.ADDED,
         ],
         errors="ignore",
     )
@@ -374,6 +378,7 @@ def _lift_block(
 ) -> np.ndarray:
     """Lift a block of tracks (N, T, 2); returns ratio and sigma (N, 2, T)."""
     from seurat_tracks import fusion
+    from seurat_tracks.doubt import suspicious_steps
     from seurat_tracks.model.predict import predict_windows
     from seurat_tracks.model.pretrained import cached_network
 
@@ -406,7 +411,10 @@ def _lift_block(
         curve = curve - np.take_along_axis(curve, reference[:, None], 1)
         sigma = np.full_like(curve, np.nan)
     else:
-        curve, sigma = fusion.solve(plan, ratio, scale, visible, reference)
+        doubts = suspicious_steps(xy, visible, settings.frame_size, settings.cuts)
+        curve, sigma = fusion.solve(
+            plan, ratio, scale, visible, reference, doubts.widening
+        )
     # nothing links a track across a cut, and nothing is known of one never seen
     group = fusion.linked_frames(plan, T)
     known = np.equal.outer(group[reference], group)

@@ -18,7 +18,7 @@ WINDOW_LENGTH = 8
 WINDOW_STEP = 4
 """Frames between window starts, S of the paper; not stated there, W / 2 here."""
 
-DEFAULT_STRIDES = (1, 2, 4)
+DEFAULT_STRIDES = (1, 2, 4, 8, 16)
 """Frame strides of the windows: long baselines carry what neighbouring frames lose."""
 
 

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import scipy.linalg
 
 from seurat_tracks import fusion
-from seurat_tracks.fusion import _inverse_diagonal, chain, linked_frames, solve
+from seurat_tracks.fusion import RunningFit, chain, linked_frames, solve
 from seurat_tracks.windows import WindowPlan, plan_windows
 
 
@@ -112,12 +111,142 @@ def test_sigma_has_a_part_that_averages_out_and_one_that_adds_up(
     assert (np.diff(shared, axis=1) > 0).all()
 
 
-def test_inverse_diagonal(rng: np.random.Generator) -> None:
-    band = np.vstack([np.full(31, 12.0), rng.normal(size=(6, 31))])
-    full = np.zeros((31, 31))
-    for k in range(7):
-        for t in range(31 - k):
-            full[t + k, t] = full[t, t + k] = band[k, t]
-    factor = scipy.linalg.cholesky_banded(band, lower=True)
-    expected = np.diag(np.linalg.inv(full))
-    np.testing.assert_allclose(_inverse_diagonal(factor), expected, rtol=1e-9)
+def test_sigma_rises_for_good_where_the_track_may_have_changed_its_object(
+    curve: np.ndarray,
+) -> None:
+    plan = plan_windows(43)
+    answer = exact(plan, curve)
+    scale = np.full_like(answer, -4.0)
+    seen, reference = np.ones((7, 43), bool), np.zeros(7, int)
+    widening = np.zeros((7, 43))
+    widening[3, 20] = 5.0
+    sure = solve(plan, answer, scale, seen, reference)[1]
+    doubted = solve(plan, answer, scale, seen, reference, widening)[1]
+    np.testing.assert_allclose(doubted[3, 1:8], sure[3, 1:8], rtol=0.25)
+    assert (doubted[3, 20:] > 5 * sure[3, 20:]).all()
+    others = np.arange(7) != 3
+    np.testing.assert_allclose(doubted[others], sure[others], rtol=1e-9)
+
+
+def noisy(
+    curve: np.ndarray, rng: np.random.Generator
+) -> tuple[WindowPlan, np.ndarray, np.ndarray, np.ndarray]:
+    """Answers that err, their scales, and what is seen."""
+    plan = plan_windows(curve.shape[1], strides=(1, 2, 4))
+    answer = exact(plan, curve)
+    scale = rng.normal(-4, 0.5, answer.shape)
+    answer = answer + np.exp(scale) * rng.normal(size=answer.shape)
+    return plan, answer, scale, rng.random(curve.shape) > 0.1
+
+
+def running(
+    plan: WindowPlan,
+    answer: np.ndarray,
+    scale: np.ndarray,
+    seen: np.ndarray,
+    lag: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Fit while windows arrive, with a lag in blocks."""
+    block, T = 28, seen.shape[1]
+    fit = RunningFit(block)
+    fit.add_tracks(seen.argmax(1))
+    there = np.moveaxis(seen[:, np.maximum(plan.frames, 0)], 0, 1)
+    last = plan.frames.max(1)
+    parts, come = [], 0
+    for now in range(block, T + block, block):
+        now = min(now, T)
+        new = (last >= come) & (last < now)
+        fit.add_windows(
+            plan.frames[new],
+            answer[new],
+            scale[new],
+            there[new],
+            np.zeros_like(answer[new], int),
+        )
+        come = now
+        if now - fit.first >= (lag + 1) * block and now < T:
+            parts.append(fit.finish(now)[1:])
+    parts.append(fit.flush(T)[1:])
+    curve, sigma = (np.concatenate(p, 1) for p in zip(*parts, strict=True))
+    return curve, sigma
+
+
+def test_a_running_fit_is_the_whole_fit_while_all_blocks_are_open(
+    rng: np.random.Generator,
+) -> None:
+    curve = rng.normal(0, 0.03, (5, 150)).cumsum(1)
+    plan, answer, scale, seen = noisy(curve, rng)
+    whole, spread = solve(plan, answer, scale, seen, seen.argmax(1))
+    found, sigma = running(plan, answer, scale, seen, 10)
+    np.testing.assert_allclose(found, whole, atol=1e-6)
+    some = spread > 0
+    np.testing.assert_allclose(sigma[some], spread[some], rtol=1e-5)
+
+
+def test_a_running_fit_that_closes_blocks_stays_near_the_whole_fit(
+    rng: np.random.Generator,
+) -> None:
+    curve = rng.normal(0, 0.03, (5, 400)).cumsum(1)
+    plan, answer, scale, seen = noisy(curve, rng)
+    whole, _ = solve(plan, answer, scale, seen, seen.argmax(1))
+    far = np.abs(running(plan, answer, scale, seen, 1)[0] - whole)
+    farther = np.abs(running(plan, answer, scale, seen, 2)[0] - whole)
+    error = np.abs(whole - (curve - curve[:, :1]))[:, 200:].mean()
+    assert far.mean() < 0.1 * error
+    assert farther.mean() <= far.mean()
+
+
+def test_a_running_fit_without_robust_rounds_is_exact_at_its_end(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fusion, "ROUNDS", 1)
+    curve = rng.normal(0, 0.03, (5, 400)).cumsum(1)
+    plan, answer, scale, seen = noisy(curve, rng)
+    whole, spread = solve(plan, answer, scale, seen, seen.argmax(1))
+    found, sigma = running(plan, answer, scale, seen, 1)
+    # what closed blocks say is kept without loss: the last blocks know all
+    np.testing.assert_allclose(found[:, -28:], whole[:, -28:], atol=1e-5)
+    np.testing.assert_allclose(sigma[:, -28:], spread[:, -28:], rtol=1e-3)
+
+
+def test_tracks_come_and_go_in_a_running_fit(rng: np.random.Generator) -> None:
+    curve = rng.normal(0, 0.03, (5, 84)).cumsum(1)
+    plan, answer, scale, seen = noisy(curve, rng)
+    there = np.moveaxis(seen[:, plan.frames], 0, 1)
+    early = plan.frames.max(1) < 56
+    piece = np.zeros_like(answer, int)
+    fit = RunningFit(28)
+    fit.add_tracks(np.zeros(3, int))
+    fit.add_windows(
+        plan.frames[early],
+        *(a[early][:, :3] for a in (answer, scale, there, piece)),
+    )
+    first, found, _ = fit.finish(56)
+    assert first == 0
+    assert found.shape == (3, 28)
+    fit.add_tracks(np.array([60, 61]))
+    fit.keep_tracks(np.array([True, False, True, True, True]))
+    kept = np.array([0, 2, 3, 4])
+    late = ~early & (plan.start >= 28)
+    fit.add_windows(
+        plan.frames[late],
+        *(a[late][:, kept] for a in (answer, scale, there, piece)),
+    )
+    first, found, sigma = fit.flush(84)
+    assert first == 28
+    assert found.shape == sigma.shape == (4, 56)
+    assert np.isfinite(found).all()
+    assert np.isfinite(sigma).all()
+    truth = curve[kept, 28:] - curve[kept, [0, 0, 60, 61]][:, None]
+    assert np.abs(found[2:, 32:] - truth[2:, 32:]).max() < 0.1
+    assert np.abs(found[:2] - truth[:2]).max() < 0.15
+
+
+def test_a_window_longer_than_a_block_is_refused(rng: np.random.Generator) -> None:
+    curve = rng.normal(0, 0.03, (2, 64)).cumsum(1)
+    plan = plan_windows(64, strides=(8,))
+    answer = exact(plan, curve)
+    fit = RunningFit(28)
+    fit.add_tracks(np.zeros(2, int))
+    with pytest.raises(ValueError, match="56 frames.*block of 28"):
+        fit.add_windows(plan.frames, answer, answer, answer > -1, answer)

@@ -256,7 +256,10 @@ def _code_digest() -> str:
     return digest.hexdigest()[:16]
 
 
-_CODE = ("lift", "fusion", "support", "windows", "scale", "geometry")
+_CODE = (
+    *("lift", "fusion", "banded", "doubt", "support", "windows", "scale"),
+    "geometry",
+)
 _SCORING = (
     *("align", "baselines", "compare", "expansion", "methods", "metrics", "ratio"),
     *("stability", "videos"),
