@@ -23,12 +23,15 @@ if find_spec("xarray"):  # a bare machine that only trains has none
 
 if TYPE_CHECKING:
     from seurat_tracks import evaluation
+    from seurat_tracks.doubt_table import quality_table
     from seurat_tracks.io.arrays import from_arrays
     from seurat_tracks.io.store import open_store as open
     from seurat_tracks.io.video import open_video
     from seurat_tracks.lift import depth_ratio, lift3d
     from seurat_tracks.model.pretrained import load_model
+    from seurat_tracks.reasons import quality
     from seurat_tracks.schema import validate
+    from seurat_tracks.streaming.stream import stream
     from seurat_tracks.trackers.track import track
 
 _HOMES: dict[str, tuple[str, str | None]] = {
@@ -39,6 +42,9 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "load_model": ("seurat_tracks.model.pretrained", "load_model"),
     "open": ("seurat_tracks.io.store", "open_store"),
     "open_video": ("seurat_tracks.io.video", "open_video"),
+    "quality": ("seurat_tracks.reasons", "quality"),
+    "quality_table": ("seurat_tracks.doubt_table", "quality_table"),
+    "stream": ("seurat_tracks.streaming", "stream"),
     "track": ("seurat_tracks.trackers", "track"),
     "validate": ("seurat_tracks.schema", "validate"),
 }
@@ -52,6 +58,9 @@ __all__ = [
     "load_model",
     "open",
     "open_video",
+    "quality",
+    "quality_table",
+    "stream",
     "track",
     "validate",
 ]

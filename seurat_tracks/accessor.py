@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @xr.register_dataset_accessor("seurat")
@@ -52,6 +55,18 @@ class SeuratAccessor:
         from seurat_tracks.lift import lift3d
 
         return lift3d(self._ds, **settings)
+
+    def quality(self, **settings: Any) -> xr.Dataset:
+        """Name doubtful tracks and frames; see `seurat_tracks.reasons.quality`."""
+        from seurat_tracks.reasons import quality
+
+        return quality(self._ds, **settings)
+
+    def quality_table(self, **settings: Any) -> pd.DataFrame:
+        """List doubts as a table; see `seurat_tracks.doubt_table.quality_table`."""
+        from seurat_tracks.doubt_table import quality_table
+
+        return quality_table(self._ds, **settings)
 
     def evaluate(self, truth: xr.Dataset, **settings: Any) -> xr.Dataset:
         """Score against the truth; see `seurat_tracks.evaluation.compare.evaluate`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -47,32 +47,41 @@ def find_cuts(video: xr.DataArray, *, progress: Progress | None = None) -> list[
     frames: Iterable[np.ndarray] = iter_frames(video)
     if progress is not None:
         frames = progress(frames, total=video.sizes["time"], desc="finding cuts")
-    cuts: list[int] = []
-    small: list[np.ndarray] = []
-    pending: int | None = None
-    for t, frame in enumerate(frames):
-        small.append(_small(frame))
-        small = small[-3:]
-        if t == 0:
-            continue
-        if pending is not None:
-            # The frame after a break: back to what was before it (a flash), or not.
-            flash = _likeness(small[-3], small[-1]) >= _SAME
-            if not flash:
-                cuts.append(pending)
-            pending = None
-            if flash:
-                continue
-        if _likeness(small[-2], small[-1]) < _SAME:
-            pending = t
-    if pending is not None:
-        cuts.append(pending)
+    cuts = [t for t, new in enumerate(shot_starts(frames)) if new]
     if cuts:
         logger.info(
             "hard cuts at frames %s; no track crosses them",
             ", ".join(str(int(video["time"][c])) for c in cuts),
         )
     return cuts
+
+
+def shot_starts(frames: Iterable[np.ndarray]) -> Iterator[bool]:
+    """Say of each frame whether it begins a new shot, when the next one has come.
+
+    Parameters
+    ----------
+    frames
+        uint8 arrays (y, x, rgb), in order.
+
+    Yields
+    ------
+    bool
+        One for each frame, by the rule of `find_cuts`; False for the first.
+    """
+    small: list[np.ndarray] = []
+    pending = False  # the last frame does not look like the one before it
+    for t, frame in enumerate(frames):
+        small.append(_small(frame))
+        small = small[-3:]
+        if t == 0:
+            continue
+        # The frame after a break: back to what was before it (a flash), or not.
+        flash = pending and _likeness(small[-3], small[-1]) >= _SAME
+        yield pending and not flash
+        pending = not flash and _likeness(small[-2], small[-1]) < _SAME
+    if small:
+        yield pending
 
 
 def _small(frame: np.ndarray) -> np.ndarray:
