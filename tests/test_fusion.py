@@ -248,5 +248,5 @@ def test_a_window_longer_than_a_block_is_refused(rng: np.random.Generator) -> No
     answer = exact(plan, curve)
     fit = RunningFit(28)
     fit.add_tracks(np.zeros(2, int))
-    with pytest.raises(ValueError, match="56 frames.*block of 28"):
+    with pytest.raises(ValueError, match=r"56 frames.*block of 28"):
         fit.add_windows(plan.frames, answer, answer, answer > -1, answer)
