@@ -218,6 +218,38 @@ def tracks(n: int = 6, frames: int = 10, **settings: Any) -> xr.Dataset:
     return st.from_arrays(xy, frame_size=SIZE, **settings)
 
 
+def approach(n: int = 40, frames: int = 48) -> np.ndarray:
+    """Pixels (n, frames, 2) of points that a camera drives towards."""
+    rng = np.random.default_rng(4)
+    place = rng.uniform(-1.5, 1.5, (n, 1, 2))
+    z = rng.uniform(6, 12, (n, 1)) - 0.06 * np.arange(frames)
+    return 400 * place / z[..., None] + np.array(SIZE) / 2
+
+
+def test_sigma_shows_where_a_track_jumps_and_stays_large() -> None:
+    xy = approach()
+    before = st.from_arrays(xy, frame_size=SIZE).seurat.depth_ratio()
+    xy[0, 30:] += (35.0, -20.0)
+    after = st.from_arrays(xy, frame_size=SIZE).seurat.depth_ratio()
+    sure, unsure = (d["depth_ratio_sigma"].values[0] for d in (before, after))
+    assert (unsure[30:] > 4 * sure[30:]).all()
+    assert (unsure[30:] > 0.1).all()
+    assert (unsure[:20] < 0.1).all()
+    named = after.seurat.quality()
+    assert "jump at 30" in named["reason"].values[0]
+    assert not named["doubtful"].values[1:].any()
+
+
+def test_sigma_shows_where_a_track_was_lost_and_found_again() -> None:
+    xy = approach()
+    visible = np.ones(xy.shape[:2], bool)
+    before = st.from_arrays(xy, visible, frame_size=SIZE).seurat.depth_ratio()
+    visible[0, 20:32] = False
+    after = st.from_arrays(xy, visible, frame_size=SIZE).seurat.depth_ratio()
+    sure, unsure = (d["depth_ratio_sigma"].values[0] for d in (before, after))
+    assert (unsure[32:] > 2 * sure[32:]).all()
+
+
 @pytest.mark.parametrize(
     ("spoil", "text"),
     [

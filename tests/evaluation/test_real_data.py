@@ -39,7 +39,7 @@ def lift(data: dict[str, np.ndarray], size: tuple[int, int], fuse: str) -> float
 
 @pytest.mark.parametrize(
     ("shot", "size", "windows", "chain"),
-    [("02", (4096, 2160), 0.12, 0.18), ("03", (1920, 1012), 0.18, 0.18)],
+    [("02", (4096, 2160), 0.05, 0.25), ("03", (1920, 1012), 0.1, 0.12)],
 )
 def test_film_shots_from_tracks_alone(
     shot: str, size: tuple[int, int], windows: float, chain: float
