@@ -162,7 +162,6 @@ def solve(
     doubt = np.zeros((N, T)) if widening is None else widening.cumsum(1)
     frames = np.maximum(plan.frames, 0)
     for begin in range(0, N, many):
-        pause_point()
         part = slice(begin, begin + many)
         fit = RunningFit(block)
         fit.add_tracks(reference[part])
@@ -224,20 +223,19 @@ class _Windows:
         sign = torch.ones(K, K, dtype=torch.float64).triu(1)
         return self.pair_scale().nan_to_num(posinf=0.0) * (sign - sign.T)
 
-    def weight(self) -> Tensor:
+    def weight(self, deviation: Tensor) -> Tensor:
         """Weights (N, W, K, K) of all pairs, before any robust rounds."""
         seen = torch.from_numpy(self.seen)
         there = torch.from_numpy(self.frames >= 0)
         both = seen[..., None] & seen[..., None, :]
         weight = torch.where(both, 1.0, HIDDEN_WEIGHT).double()
         weight = weight * (there[..., None] & there[..., None, :])
-        return weight / self.deviation().square()
+        return weight / deviation.square()
 
     def misfit(self, x: Tensor) -> Tensor:
-        """How far curves x (N, W, K) are from every pair, in its deviations."""
+        """How far curves x (N, W, K) are from every pair, (N, W, K, K)."""
         rest = x - self.measured
-        rest = rest[..., None, :] - rest[..., None]
-        return rest.abs() / self.deviation()
+        return (rest[..., None, :] - rest[..., None]).abs()
 
 
 class RunningFit:
@@ -386,11 +384,13 @@ class RunningFit:
             raise ValueError("a fit needs windows: add_windows has not been called")
         length = n_frames - self.first
         n = -(-length // self.block)
-        plain = weight = windows.weight()
+        deviation = windows.deviation()  # costly, and the same in all rounds
+        plain = weight = windows.weight(deviation)
         at = torch.from_numpy(np.maximum(windows.frames, 0))
         solution, variance = self._solve(windows, weight, n)
         for _ in range(1, ROUNDS):
-            weight = plain / windows.misfit(solution[..., 0][:, at]).clamp_min(1.0)
+            misfit = windows.misfit(solution[..., 0][:, at])
+            weight = plain / (misfit / deviation).clamp_min(1.0)
             solution, variance = self._solve(windows, weight, n)
         curve, slope = np.moveaxis(solution[:, :length].numpy(), -1, 0)
         spread = variance[:, :length].clamp_min(0.0).sqrt().numpy()

@@ -166,10 +166,9 @@ def make_scenes(
     unused = unused & (torch.arange(P, device=device) < M)
 
     world = _follow(bodies, body, local, ground)
-    seconds = stage.interval[:, None] * torch.arange(T, device=device)
     world = world + torch.where(
         (through & person[:, None])[..., None, None],
-        wander(draw, stage.tall, P, seconds),
+        wander(draw, stage.tall, P, stage.seconds(T)),
         0.0,
     )
     offset, view = _look(camera, world)
