@@ -26,7 +26,7 @@ TINY = [
 def few_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_config(settings=["tracks=150"])
 
-    def few(scenes: int, device: object, frames: int) -> dict[str, object]:
+    def few(*_: object) -> dict[str, object]:
         return {"drive": scene_batch(config, 0, loop.torch.device("cpu"))}
 
     monkeypatch.setattr(loop, "validation_scenes", few)

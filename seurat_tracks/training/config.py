@@ -43,6 +43,8 @@ class TrainConfig:
     support, queries
         Points per window; 0 draws 8 to 576 and 48 to 96 anew for each batch (8 to 40
         and 24 in batches of joints).
+    most_support
+        Largest number of support points that is drawn.
     spoil
         Spoil exact tracks as trackers do.
     joints
@@ -77,6 +79,7 @@ class TrainConfig:
     batch: int = 0
     support: int = 0
     queries: int = 0
+    most_support: int = 576
     spoil: bool = True
     joints: float = 0.2
     clips: str = ""
@@ -114,6 +117,8 @@ class TrainConfig:
         for name in ("known_focal", "joints"):
             if not 0 <= getattr(self, name) <= 1:
                 faults.append(f"{name}={getattr(self, name)} must be in [0, 1]")
+        if self.most_support < 8:
+            faults.append(f"most_support={self.most_support} must be from 8")
         if self.loss not in LOSSES:
             faults.append(f"loss={self.loss!r} must be one of {', '.join(LOSSES)}")
         if min(self.tracks, self.batch, self.support, self.queries, self.seed) < 0:

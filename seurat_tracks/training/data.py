@@ -66,6 +66,7 @@ def batch_seed(config: TrainConfig, step: int) -> int:
 def batch_size(config: TrainConfig, draw: random.Random) -> BatchSize:
     """Draw how many windows and points a batch holds, where the run leaves it open."""
     low, high = draw.choices([(8, 64), (64, 200), (200, 576)], [0.45, 0.45, 0.1])[0]
+    low, high = min(low, config.most_support // 2), min(high, config.most_support)
     some = round(math.exp(draw.uniform(math.log(low), math.log(high))))
     support, queries = config.support or some, config.queries or draw.randint(48, 96)
     windows = config.batch or max(2, config.tracks // (support + queries))
@@ -90,7 +91,9 @@ def scene_batch(config: TrainConfig, step: int, device: torch.device) -> Batch:
     frames = config.model.window
     wanted = SceneConfig(frames=frames, support=size.support, queries=size.queries)
     if host.random() < config.joints:
-        size, wanted = _joints(config, wanted, host)
+        size = _joints_size(config, host)
+        camera = host.choices(["static", "handheld", None], [0.45, 0.25, 0.3])[0]
+        wanted = _joints(frames, size, camera)
     motions = _motions(config.clips, device) if config.clips else None
     scenes = make_scenes(size.windows, wanted, generator, motions)
     return make_batch(exact_tracks(scenes), config.spoil, config.known_focal, generator)
@@ -101,18 +104,20 @@ def _motions(path: str, device: torch.device) -> Motions:
     return load_motions(path).to(device)
 
 
-def _joints(
-    config: TrainConfig, wanted: SceneConfig, host: random.Random
-) -> tuple[BatchSize, SceneConfig]:
-    """Figures of 8 to 40 joints or markers, usually before a camera that stands."""
+def _joints_size(config: TrainConfig, host: random.Random) -> BatchSize:
+    """Draw 8 to 40 joints or markers as support, and some more as queries."""
     support = config.support or round(math.exp(host.uniform(2.08, 3.69)))
     queries = config.queries or 24
     windows = config.batch or max(2, config.tracks // (2 * (support + queries)))
-    camera = host.choices(["static", "handheld", None], [0.45, 0.25, 0.3])[0]
-    return BatchSize(windows, support, queries), replace(
-        wanted,
-        support=support,
-        queries=queries,
+    return BatchSize(windows, support, queries)
+
+
+def _joints(frames: int, size: BatchSize, camera: str | None) -> SceneConfig:
+    """Joints or markers of figures, and nothing else."""
+    return SceneConfig(
+        frames=frames,
+        support=size.support,
+        queries=size.queries,
         camera=camera,
         figures=1.0,
         sparse=1.0,
@@ -120,15 +125,23 @@ def _joints(
 
 
 def validation_scenes(
-    scenes: int, device: torch.device, frames: int = 8
+    scenes: int, device: torch.device, frames: int = 8, support: int = 128
 ) -> dict[str, Batch]:
-    """Draw fixed held-out scenes by kind of camera motion, all of them spoiled."""
+    """Draw fixed held-out scenes, all of them spoiled.
+
+    They go by kind of camera motion; "joints" are those of figures alone, before a
+    camera that stands.
+    """
+    wanted = {
+        camera: SceneConfig(frames=frames, support=support, queries=64, camera=camera)
+        for camera in CAMERAS
+    }
+    wanted["joints"] = _joints(frames, BatchSize(scenes, 24, 24), "static")
     batches = {}
-    for i, camera in enumerate(CAMERAS):
+    for i, (name, config) in enumerate(wanted.items()):
         generator = torch.Generator(device).manual_seed(2**40 + i)
-        wanted = SceneConfig(frames=frames, support=128, queries=64, camera=camera)
-        made = make_scenes(scenes, wanted, generator)
-        batches[camera] = make_batch(exact_tracks(made), SPOILED, 0.0, generator)
+        made = make_scenes(scenes, config, generator)
+        batches[name] = make_batch(exact_tracks(made), SPOILED, 0.0, generator)
     return batches
 
 

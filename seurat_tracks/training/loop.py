@@ -140,6 +140,7 @@ def _start_weights(start: Path, config: TrainConfig) -> dict[str, torch.Tensor]:
     """Averaged weights of a checkpoint, or those of a weights file.
 
     A network without rigid motions may begin one with them; what it lacks is new.
+    What was learned of each step of a window is stretched over longer or shorter ones.
     """
     if start.suffix == ".safetensors":
         model = load_model(start)
@@ -147,8 +148,17 @@ def _start_weights(start: Path, config: TrainConfig) -> dict[str, torch.Tensor]:
     else:
         state = _load(start)
         size, weights = ModelConfig.from_dict(state["model"]), state["average"]
-    if size != config.model and size != replace(config.model, motions=0):
+    alike = replace(config.model, window=size.window)
+    if size not in (alike, replace(alike, motions=0)):
         raise TrainingError(f"{start} holds another network ({size})")
+    if size.window != config.model.window:
+        for name in [n for n in weights if n.endswith("branch.time")]:
+            weights[name] = torch.nn.functional.interpolate(
+                weights[name].T[None].float(),
+                config.model.window,
+                mode="linear",
+                align_corners=True,
+            )[0].T
     return weights
 
 
@@ -251,7 +261,8 @@ def train(
         log.info("resumed at step %d", step)
 
     draw_batch = scene_batch if files is None else files.batch
-    held_out = validation_scenes(24, place, config.model.window)
+    support = min(128, config.most_support)
+    held_out = validation_scenes(24, place, config.model.window, support)
     if files is not None:
         held_out[files.name] = files.validation(48, place)
     log.info(

@@ -191,7 +191,9 @@ def judge(network: SeuratNetwork, config: TrainConfig) -> dict[str, float]:
     """Error over constant's on held-out scenes by camera, and over all but zoom."""
     place = torch.device("cpu")
     scores, total = {}, torch.zeros(2)
-    for name, batch in validation_scenes(32, place, config.model.window).items():
+    held_out = validation_scenes(32, place, config.model.window)
+    for name in CAMERAS:
+        batch = held_out[name]
         M = batch.support
         query, _ = loop.predict(network, batch)
         ratio, weight = targets(batch.z[:, M:], batch.truly_visible[:, M:])

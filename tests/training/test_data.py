@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from seurat_tracks.scenes.generate import MOTIONS, SceneBatch, make_scenes
 from seurat_tracks.training import data
 from seurat_tracks.training.config import TrainConfig
-from seurat_tracks.training.data import scene_batch
+from seurat_tracks.training.data import batch_size, scene_batch, validation_scenes
 from tests.scenes.test_mocap import save
 
 CPU = torch.device("cpu")
@@ -42,3 +43,16 @@ def test_figures_replay_the_clips_of_a_file(
     replayed = scenes.motion == MOTIONS.index("mocap")
     assert replayed.any()
     assert not replayed.all()
+
+
+def test_support_is_no_larger_than_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = TrainConfig(joints=0.0, tracks=200, most_support=20)
+    sizes = {batch_size(config, random.Random(i)).support for i in range(200)}
+    assert max(sizes) <= 20
+    assert min(sizes) < 12
+
+
+def test_held_out_scenes_have_joints_of_their_own() -> None:
+    batches = validation_scenes(1, CPU, 8, 16)
+    assert batches["joints"].xy.shape == (1, 48, 8, 2)
+    assert batches["walk"].xy.shape == (1, 80, 8, 2)

@@ -315,6 +315,22 @@ def test_a_network_without_rigid_motions_begins_one_with_them(tmp_path: Path) ->
         torch.testing.assert_close(new[name], value)
 
 
+def test_what_was_learned_of_steps_is_stretched_over_longer_windows(
+    tmp_path: Path,
+) -> None:
+    first = train(replace(RUN, steps=1), tmp_path / "a", device="cpu")
+    wide = replace(RUN, model=replace(TINY, window=15), steps=1, learning_rate=1e-9)
+    second = train(wide, tmp_path / "b", device="cpu", start=first)
+    old, new = weights(first, "average"), weights(second, "average")
+    for name, value in old.items():
+        if name.endswith("branch.time"):
+            torch.testing.assert_close(new[name][::2], value)
+            between = (value[1:] + value[:-1]) / 2
+            torch.testing.assert_close(new[name][1::2], between)
+        else:
+            torch.testing.assert_close(new[name], value)
+
+
 def test_a_file_of_something_else_is_no_checkpoint(tmp_path: Path) -> None:
     torch.save({"weights": torch.zeros(3)}, tmp_path / "theirs.pt")
     with pytest.raises(TrainingError, match="no checkpoint of seurat-tracks"):
