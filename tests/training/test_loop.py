@@ -316,10 +316,12 @@ def test_a_network_without_rigid_motions_begins_one_with_them(tmp_path: Path) ->
 
 
 def test_what_was_learned_of_steps_is_stretched_over_longer_windows(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = train(replace(RUN, steps=1), tmp_path / "a", device="cpu")
     wide = replace(RUN, model=replace(TINY, window=15), steps=1, learning_rate=1e-9)
+    few = {"drive": scene_batch(wide, 0, CPU)}
+    monkeypatch.setattr(loop, "validation_scenes", lambda *a: few)
     second = train(wide, tmp_path / "b", device="cpu", start=first)
     old, new = weights(first, "average"), weights(second, "average")
     for name, value in old.items():
