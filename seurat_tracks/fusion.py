@@ -31,15 +31,15 @@ PAIR_FLOOR = 0.005
 """Added to a pair's error scale in the fit, natural-log units."""
 
 LIKE_ERRORS = 0.5
-"""Power of (longest stride / stride) by which short windows err more than they say.
+"""Power of (long span / span) by which short windows err more than they say.
 
 Neighbouring windows err alike: n short ones in a row err n times as much as one, not
 root n times as much, as a fit of independent errors would have it. Were they all alike,
 the power would be 0.5.
 """
 
-LONGEST = 8
-"""Stride whose windows are taken at their word, frames."""
+LONG_SPAN = 56
+"""Frames between the ends of windows that are taken at their word."""
 
 SHARED_ERROR = 0.4
 """Share of the predicted error scale that neighbouring windows have in common.
@@ -211,8 +211,9 @@ class _Windows:
 
     def deviation(self) -> Tensor:
         """Say what every pair (N, W, K, K) may be wrong by."""
-        stride = torch.from_numpy(self.frames[:, 1] - self.frames[:, 0]).clamp_min(1)
-        alike = (LONGEST / stride).pow(LIKE_ERRORS)[:, None, None]
+        span = torch.from_numpy(self.frames[:, 1] - self.frames[:, 0]).clamp_min(1)
+        span = span * (self.frames.shape[1] - 1)
+        alike = (LONG_SPAN / span).pow(LIKE_ERRORS)[:, None, None]
         error = self.pair_scale() * alike + PAIR_FLOOR
         doubt = (self.doubt[..., None] - self.doubt[..., None, :]).abs()
         return error * doubt.clamp_max(MOST_DOUBT).exp()

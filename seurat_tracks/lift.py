@@ -15,15 +15,12 @@ import numpy as np
 
 from seurat_tracks.errors import SchemaError, SeuratTracksError
 from seurat_tracks.schema import validate_for_lift
-from seurat_tracks.windows import (
-    DEFAULT_STRIDES,
-    WindowPlan,
-    plan_from_starts,
-    plan_windows,
-)
+from seurat_tracks.windows import WindowPlan, plan_from_starts, plan_windows
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from seurat_tracks.model.pretrained import Pretrained
 
 Fuse = Literal["windows", "chain"]
 
@@ -49,7 +46,7 @@ def depth_ratio(
     model: str | os.PathLike[str] = "auto",
     device: str = "auto",
     fuse: Fuse = "windows",
-    strides: Sequence[int] = DEFAULT_STRIDES,
+    strides: Sequence[int] | None = None,
     iterations: int | None = None,
     progress: bool = False,
 ) -> xr.Dataset:
@@ -73,8 +70,9 @@ def depth_ratio(
         with error bars. "chain": the paper's Eq. 9, which uses windows of stride 1
         and gives no error bars (``depth_ratio_sigma`` is NaN).
     strides
-        Frame strides of the windows where support is drawn from the tracks; support
-        that came with the tracks decides itself.
+        Frame strides of the windows where support is drawn from the tracks, by default
+        `seurat_tracks.windows.usual_strides`; support that came with the tracks
+        decides itself.
     iterations
         Refinement passes of the network; its own number by default.
     progress
@@ -143,7 +141,7 @@ def depth_ratio(
     xy = _bare(ds["xy"].transpose("track", "time", "coord"))
     visible = _bare(ds["visible"].transpose("track", "time"))
     plan, support_xy, support_visible = _support(
-        ds, xy, visible, T, cuts, strides, fuse, settings.frame_size
+        ds, xy, visible, info, cuts, strides, fuse, settings.frame_size
     )
     if lazy:
         xy = xy.chunk({"time": -1, "coord": -1})
@@ -191,7 +189,7 @@ def lift3d(
     model: str | os.PathLike[str] = "auto",
     device: str = "auto",
     fuse: Fuse = "windows",
-    strides: Sequence[int] = DEFAULT_STRIDES,
+    strides: Sequence[int] | None = None,
     iterations: int | None = None,
     progress: bool = False,
 ) -> xr.Dataset:
@@ -248,7 +246,9 @@ def _check_settings(fuse: Any, strides: Any, iterations: Any) -> None:
     if fuse not in ("windows", "chain"):
         faults.append(f'fuse must be "windows" or "chain", got {fuse!r}')
     try:
-        usable = all(float(s) == int(s) >= 1 for s in strides) and len(strides) > 0
+        usable = strides is None or (
+            all(float(s) == int(s) >= 1 for s in strides) and len(strides) > 0
+        )
     except (TypeError, ValueError):
         usable = False
     if not usable:
@@ -288,9 +288,9 @@ def _support(
     ds: xr.Dataset,
     xy: xr.DataArray,
     visible: xr.DataArray,
-    T: int,
+    model: Pretrained,
     cuts: tuple[int, ...],
-    strides: Sequence[int],
+    strides: Sequence[int] | None,
     fuse: str,
     frame_size: tuple[int, int],
 ) -> tuple[WindowPlan, xr.DataArray, xr.DataArray]:
@@ -299,16 +299,21 @@ def _support(
 
     from seurat_tracks.support import MOST, support_from_tracks
 
+    T, length = ds.sizes["time"], model.config.window
     if "support_xy" in ds:
+        if ds.sizes["step"] != length:
+            raise SchemaError(
+                f"model {model.name!r} sees windows of {length} frames, but the support "
+                f"was tracked through windows of {ds.sizes['step']}; take another "
+                'model, or let support be drawn from the tracks: ds.drop_dims("window")'
+            )
         start = np.searchsorted(ds["time"].values, ds["window_start"].values)
         stride = ds["window_stride"].values
         keep = np.flatnonzero(stride == 1) if fuse == "chain" else slice(None)
         dims = ("window", "support", "step")
         support_xy = _bare(ds["support_xy"].transpose(*dims, "coord"))
         support_visible = _bare(ds["support_visible"].transpose(*dims))
-        plan = plan_from_starts(
-            start[keep], stride[keep], T, length=ds.sizes["step"], cuts=cuts
-        )
+        plan = plan_from_starts(start[keep], stride[keep], T, length=length, cuts=cuts)
         support_xy = support_xy.isel(window=keep)
         support_visible = support_visible.isel(window=keep)
         if support_xy.chunks is not None:
@@ -316,7 +321,8 @@ def _support(
             support_visible = support_visible.chunk(-1)
         return plan, support_xy, support_visible
 
-    plan = plan_windows(T, strides=(1,) if fuse == "chain" else strides, cuts=cuts)
+    strides = (1,) if fuse == "chain" else strides
+    plan = plan_windows(T, length=length, strides=strides, cuts=cuts)
     if xy.chunks is None:
         pair = support_from_tracks(xy.values, visible.values, plan, frame_size)
         return (

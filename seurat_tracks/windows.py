@@ -21,6 +21,19 @@ WINDOW_STEP = 4
 DEFAULT_STRIDES = (1, 2, 4, 8, 16)
 """Frame strides of the windows: long baselines carry what neighbouring frames lose."""
 
+LONGEST_SPAN = (WINDOW_LENGTH - 1) * DEFAULT_STRIDES[-1]
+"""Frames between the ends of the longest windows that are used unasked."""
+
+
+def usual_strides(length: int) -> tuple[int, ...]:
+    """Frame strides for windows of some length: up to about the same span.
+
+    >>> usual_strides(8), usual_strides(32)
+    ((1, 2, 4, 8, 16), (1, 2, 4))
+    """
+    most = 1.2 * LONGEST_SPAN / (length - 1)
+    return tuple(s for s in DEFAULT_STRIDES if s <= most) or (1,)
+
 
 @dataclass(frozen=True)
 class WindowPlan:
@@ -49,8 +62,8 @@ def plan_windows(
     n_frames: int,
     *,
     length: int = WINDOW_LENGTH,
-    step: int = WINDOW_STEP,
-    strides: Sequence[int] = DEFAULT_STRIDES,
+    step: int | None = None,
+    strides: Sequence[int] | None = None,
     cuts: Sequence[int] = (),
 ) -> WindowPlan:
     """Place windows over a video, never across a cut.
@@ -62,10 +75,10 @@ def plan_windows(
     length
         Frames in a window (W of the paper).
     step
-        Window steps between the starts of neighbouring windows (S of the paper);
-        a window of stride d starts every ``step * d`` frames.
+        Window steps between the starts of neighbouring windows (S of the paper), half
+        of the length by default; a window of stride d starts every ``step * d`` frames.
     strides
-        Frame strides. Stride 1 always covers the whole video; a larger stride is
+        Frame strides, `usual_strides` by default. Stride 1 always covers the whole video; a larger stride is
         used only in shots that hold a whole window of it.
     cuts
         Positions of the first frame of each new shot.
@@ -82,6 +95,8 @@ def plan_windows(
     """
     if n_frames < 1:
         raise ValueError(f"n_frames must be at least 1, got {n_frames}")
+    step = length // 2 if step is None else step
+    strides = usual_strides(length) if strides is None else strides
     if not 1 <= step < length:
         raise ValueError(f"step must lie in 1..{length - 1} so that windows overlap")
     if any(int(s) != s or s < 1 for s in strides):
