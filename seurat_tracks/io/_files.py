@@ -199,6 +199,20 @@ def ids(ds: xr.Dataset) -> np.ndarray:
     return values if values.dtype.kind in "iu" else np.array(values.tolist(), np.str_)
 
 
+def unseen(ds: xr.Dataset) -> list[str]:
+    """Say what tables of visible points alone lose."""
+    visible = ds["visible"].transpose("track", "time").values
+    lost = []
+    never = int((~visible.any(1)).sum())
+    if never:
+        lost.append(f"{never} tracks that are never visible")
+    xy = ds["xy"].transpose("track", "time", "coord").values
+    guesses = int((np.isfinite(xy).all(-1) & ~visible).sum())
+    if guesses:
+        lost.append(f"{guesses} positions of hidden points")
+    return lost
+
+
 def note_lost(target: Path, format: str, lost: Sequence[str]) -> None:
     """Warn of what a format has no place for.
 

@@ -155,7 +155,7 @@ def assemble(
         time=time,
         confidence=made.get("confidence"),
     )
-    derived = {
+    derived: dict[str, Any] = {
         n: (("track", "time"), made[n].astype(np.float32))
         for n, spec in VARIABLES.items()
         if spec.derived and n in made

@@ -17,11 +17,11 @@ import struct
 import warnings
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -172,6 +172,13 @@ def read_npz(path: Path, names: Iterable[str]) -> dict[str, np.ndarray]:
     return found
 
 
+def write_npz(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write an npz file under just this name; arrays of objects are not for it."""
+    plain: dict[str, Any] = {n: np.asarray(a) for n, a in arrays.items()}
+    with path.open("wb") as file:
+        np.savez(file, **plain)
+
+
 def _header(file: IO[bytes]) -> Header:
     head = io.BytesIO(file.read(_HEADER))
     file.seek(0)
@@ -206,10 +213,10 @@ def _body(
     data = file.read(room + 1)  # one more: the checksum is looked at past the end
     if len(data) != header.size:
         raise FormatError(f"{path} cannot be read: {name} is cut short")
-    order = "F" if header.fortran else "C"
     if not header.size:
         return np.zeros(header.shape, header.dtype)
-    return np.ndarray(header.shape, header.dtype, bytearray(data), order=order)
+    flat = np.frombuffer(bytearray(data), header.dtype)
+    return flat.reshape(header.shape, order="F" if header.fortran else "C")
 
 
 @contextmanager

@@ -86,7 +86,7 @@ class Rows:
         -------
         time : int64 array (time,)
         columns : dict of arrays (track, time)
-            NaN or False where there is no row; "row" is True where there is one.
+            NaN or False where there is no row.
 
         Raises
         ------
@@ -116,7 +116,9 @@ class Rows:
             time, at = np.unique(frame, return_inverse=True)
         else:
             first, last = int(frame.min()), int(frame.max())
-            self._refuse_sparse(tracks, last - first + 1, len(frame), sparse, (first, last))
+            self._refuse_sparse(
+                tracks, last - first + 1, len(frame), sparse, (first, last)
+            )
             time, at = np.arange(first, last + 1), frame - first
         if len(time):
             ends = (int(time[0]), int(time[-1]))
@@ -124,9 +126,6 @@ class Rows:
         cell = track * len(time) + at
         self._refuse_twice(cell, frame)
         made: dict[str, np.ndarray] = {}
-        row = np.zeros(tracks * len(time), bool)
-        row[cell] = True
-        made["row"] = row.reshape(tracks, len(time))
         for name, parts in self.columns.items():
             values = np.concatenate(parts)
             empty: Any = np.nan if values.dtype.kind == "f" else False
@@ -146,9 +145,9 @@ class Rows:
             return
         raise FormatError(
             f"{self.path}: {rows} rows of {tracks} tracks lie in frames {ends[0]} to "
-            f"{ends[1]}: as arrays that would be {tracks * times:.3g} cells, nearly all "
-            "empty. Correct the frame numbers; or keep only the frames that have rows, "
-            "frames='present'; or read the tracks in parts"
+            f"{ends[1]}: as arrays that would be {tracks * times:.3g} cells, nearly "
+            "all empty. Correct the frame numbers; or keep only the frames that have "
+            "rows, frames='present'; or read the tracks in parts"
         )
 
     def _refuse_twice(self, cell: np.ndarray, frame: np.ndarray) -> None:

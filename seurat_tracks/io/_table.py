@@ -56,7 +56,7 @@ def columns(ds: xr.Dataset) -> tuple[list[Column], list[str]]:
     order = [n for n in VARIABLES if n in ds.variables]
     order += [str(n) for n in ds.variables if n not in VARIABLES]
     for name in order:
-        dims = set(ds[name].dims)
+        dims = {str(dim) for dim in ds[name].dims}
         extra = dims - {"track", "time"}
         if not dims >= {"track", "time"}:
             if not _fits_metadata(ds[name]):
@@ -80,7 +80,10 @@ def columns(ds: xr.Dataset) -> tuple[list[Column], list[str]]:
 def _fits_metadata(array: xr.DataArray) -> bool:
     return set(array.dims) <= _SMALL and (
         array.dtype.kind in "biufUTmM"
-        or (array.dtype.kind == "O" and all(isinstance(v, str) for v in array.values.flat))
+        or (
+            array.dtype.kind == "O"
+            and all(isinstance(v, str) for v in array.values.flat)
+        )
     )
 
 
@@ -187,15 +190,13 @@ def blocks(
         By column. Cells with no value at all are left out.
     """
     names = list(dict.fromkeys(column.variable for column in wanted))
-    bare = ds.reset_coords(
-        [n for n in names if n in ds.coords], drop=False
-    ).drop_vars([n for n in ds.coords if n not in names])[names]
+    bare = ds.reset_coords([n for n in names if n in ds.coords], drop=False).drop_vars(
+        [n for n in ds.coords if n not in names]
+    )[names]
     step = max(1, _BLOCK // max(1, ds.sizes["time"]))
     for start in range(0, ds.sizes["track"], step):
         part = bare.isel(track=slice(start, start + step)).compute()
-        values = {
-            c.name: _plane(part[c.variable], c).to_numpy() for c in wanted
-        }
+        values = {c.name: _plane(part[c.variable], c).to_numpy() for c in wanted}
         some = np.zeros((part.sizes["track"], ds.sizes["time"]), bool)
         for array in values.values():
             kind = array.dtype.kind
@@ -229,7 +230,9 @@ def known(path: Path, meta: Any) -> tuple[np.ndarray, np.ndarray, list[Column]]:
         )
     try:
         ids, time = (
-            decode(path, name, meta["values"][name], (len(meta["values"][name]["values"]),))
+            decode(
+                path, name, meta["values"][name], (len(meta["values"][name]["values"]),)
+            )
             for name in ("track", "time")
         )
         found = []
@@ -285,9 +288,7 @@ def restore(path: Path, meta: Any, rows: Rows, wanted: list[Column]) -> xr.Datas
         for name, about in meta["variables"].items():
             planes = [made.get(c.name) for c in wanted if c.variable == name]
             dtype, dims = _dtype(about["dtype"]), list(about["dims"])
-            filled = [
-                p if p is not None else _empty(sizes, dtype) for p in planes
-            ]
+            filled = [p if p is not None else _empty(sizes, dtype) for p in planes]
             extra = [d for d in dims if d not in ("track", "time")]
             array = np.stack(filled, -1) if extra else filled[0]
             variable = xr.Variable(("track", "time", *extra), array.astype(dtype))

@@ -135,7 +135,7 @@ def parts(
     """
     n, number = len(names), first
     while True:
-        lines, fields = [], []
+        lines, fields, before = [], [], number
         for line in itertools.islice(file, _PART):
             if line.strip():
                 try:
@@ -152,9 +152,10 @@ def parts(
                 lines.append(number)
                 fields.append(row)
             number += 1
-        if not lines:
+        if lines:
+            yield Part(lines, fields)
+        if number == before:
             return
-        yield Part(lines, fields)
 
 
 def bad_row(path: Path, number: int, line: str, why: str) -> FormatError:

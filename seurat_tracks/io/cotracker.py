@@ -93,8 +93,8 @@ def read_cotracker(
     path = _files.existing(path)
     with path.open("rb") as file:
         plain = file.read(6) == _npy.MAGIC
-    names = (*TRACKS, *FLAGS, "confidence", "ids", "time", "fps", "frame_size")
-    names = (*names, "seconds", "query_frame")
+    names = [*TRACKS, *FLAGS, "confidence", "ids", "time", "fps", "frame_size"]
+    names += ["seconds", "query_frame"]
     arrays = {"tracks": _npy.read_npy(path)} if plain else _npy.read_npz(path, names)
     tracks = next((arrays[n] for n in TRACKS if n in arrays), None)
     if tracks is None:
@@ -191,24 +191,23 @@ def write_cotracker(
     with _files.writing(target, overwrite=overwrite) as partial:
         xy = ds["xy"].transpose("time", "track", "coord").values[None]
         visible = ds["visible"].transpose("time", "track").values[None]
-        with partial.open("wb") as file:
-            if target.suffix == ".npy":
-                kept = {"xy", "visible"}
+        if target.suffix == ".npy":
+            kept = {"xy", "visible"}
+            with partial.open("wb") as file:
                 np.save(file, np.where(visible[..., None], xy, np.float32(np.nan)))
-            else:
-                arrays = {"tracks": xy, "visibility": visible}
-                arrays |= {"ids": _files.ids(ds), "time": ds["time"].values}
-                arrays["frame_size"] = np.array(ds.attrs["frame_size"])
-                for name in ("seconds", "query_frame"):
-                    if name in ds.coords:
-                        arrays[name] = ds[name].values
-                if "confidence" in ds:
-                    arrays["confidence"] = ds["confidence"].transpose(
-                        "time", "track"
-                    ).values[None]
-                if "fps" in ds.attrs:
-                    arrays["fps"] = np.array(float(ds.attrs["fps"]))
-                np.savez(file, **arrays)
+        else:
+            arrays = {"tracks": xy, "visibility": visible}
+            arrays |= {"ids": _files.ids(ds), "time": ds["time"].values}
+            arrays["frame_size"] = np.array(ds.attrs["frame_size"])
+            for name in ("seconds", "query_frame"):
+                if name in ds.coords:
+                    arrays[name] = ds[name].values
+            if "confidence" in ds:
+                confidence = ds["confidence"].transpose("time", "track").values
+                arrays["confidence"] = confidence[None]
+            if "fps" in ds.attrs:
+                arrays["fps"] = np.array(float(ds.attrs["fps"]))
+            _npy.write_npz(partial, arrays)
     _files.note_lost(
         target,
         f"CoTracker's {target.suffix[1:] or 'npz'}",

@@ -38,7 +38,10 @@ def recognises(path: Path, head: bytes) -> bool:
     names = _text.header(head)
     if not names or len(names) < 4 or "POSITION_X" in names:
         return False
-    if [n.lower() for n in names] in (["id", "t", "y", "x"], ["id", "t", "z", "y", "x"]):
+    if [n.lower() for n in names] in (
+        ["id", "t", "y", "x"],
+        ["id", "t", "z", "y", "x"],
+    ):
         return False  # napari's
     found = _text.choose(names, _foreign.NAMES, None, path)
     if all(name in found for name in _foreign.NEEDED):
@@ -309,21 +312,23 @@ def write_csv(
     heading = ["track", "frame", *(["seconds"] if "seconds" in ds.coords else [])]
     meta = _table.metadata(ds, wanted, lost)
     count = 0
-    with _files.writing(side, overwrite=overwrite) as beside:
-        with (
-            _files.writing(target, overwrite=overwrite) as partial,
-            partial.open("w", encoding="utf-8", newline="\n") as file,
-        ):
+    with (
+        _files.writing(side, overwrite=overwrite) as beside,
+        _files.writing(target, overwrite=overwrite) as partial,
+    ):
+        with partial.open("w", encoding="utf-8", newline="\n") as file:
             file.write(",".join(heading + [_quoted(c.name) for c in wanted]) + "\n")
             for track, time, values in _table.blocks(ds, wanted):
                 fields = [[ids[i] for i in track.tolist()]]
                 fields.append([frames[i] for i in time.tolist()])
                 fields += [_written(array) for array in values.values()]
                 count += len(track)
-                file.writelines(",".join(row) + "\n" for row in zip(*fields, strict=True))
-            beside.write_text(
-                json.dumps({**meta, "rows": count}, indent=1, allow_nan=False), "utf-8"
-            )
+                file.writelines(
+                    ",".join(row) + "\n" for row in zip(*fields, strict=True)
+                )
+        beside.write_text(
+            json.dumps({**meta, "rows": count}, indent=1, allow_nan=False), "utf-8"
+        )
     _files.note_lost(target, "a CSV table", lost)
     return target
 

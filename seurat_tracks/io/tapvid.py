@@ -205,8 +205,7 @@ def write_tapvid(
         arrays["frame_size"] = size
         if "fps" in ds.attrs:
             arrays["fps"] = np.array(float(ds.attrs["fps"]))
-        with partial.open("wb") as file:
-            np.savez(file, **arrays)
+        _npy.write_npz(partial, arrays)
     lost = [str(n) for n in ds.data_vars if n not in ("xy", "visible")]
     _files.note_lost(target, "TAP-Vid", lost)
     return target
