@@ -14,6 +14,7 @@ import io
 import math
 import os
 import struct
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -54,6 +55,7 @@ _FAULTS = (
     MemoryError,  # the parser's own, of nested brackets in a header
     RecursionError,
     SyntaxError,
+    tokenize.TokenError,  # of NumPy's way to read headers of Python 2
     zipfile.BadZipFile,
     zlib.error,
     struct.error,

@@ -83,8 +83,9 @@ def read_pointodyssey(
         ``xy`` (that of the file less half a pixel), ``visible``, ``depth``, ``xyz``,
         with ``time`` the frame number in the sequence and ``query_frame`` the first
         frame in which the track is visible. Tracks never visible in `frames` are left
-        out; ids are the columns of the file. Points outside the frame are hidden. The attribute
-        ``intrinsics`` is missing if the focal length changes by more than 1 %.
+        out; ids are the columns of the file. Points outside the frame are hidden. The
+        attribute ``intrinsics`` is missing if the focal length changes by more than
+        1 %.
 
     Raises
     ------

@@ -127,6 +127,7 @@ def read_csv(
         separator, names = _text.columns(first)
         parts = _text.parts(path, file, separator, names, start + 1)
         if meta is not None:
+            _refuse_cut(path)
             wanted = _read_own(path, meta, rows, parts, lines, names, separator)
             ds = _table.restore(path, meta, rows, wanted)
             if frame_size is not None:
@@ -191,6 +192,18 @@ def _add(
             text = separator.join(part.fields[i])
             raise _text.bad_row(path, part.lines[i], text, why)
     rows.add(track, frame, {**values, "visible": visible})
+
+
+def _refuse_cut(path: Path) -> None:
+    """Refuse a last row without its end: half a number still reads as one."""
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+        if file.read() != b"\n":
+            raise FormatError(
+                f"{path} was cut short: its last line does not end. Restore it, or "
+                "read what is there with metadata=False"
+            )
 
 
 def _read_sidecar(path: Path) -> Any:

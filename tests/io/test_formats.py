@@ -81,8 +81,6 @@ def there_and_back(ds: xr.Dataset, name: str, folder: Path) -> xr.Dataset:
 
 def keeps(ds: xr.Dataset, back: xr.Dataset, what: str, place: float) -> bool:
     """Say whether `back` holds what `ds` does; positions are compared to `place`."""
-    if what in ("names", "ids"):
-        return list(back.track.values) == list(ds.track.values)
     if what == "all_tracks":
         return back.sizes["track"] == ds.sizes["track"]
     if what == "time":
@@ -97,6 +95,8 @@ def keeps(ds: xr.Dataset, back: xr.Dataset, what: str, place: float) -> bool:
         return "support_xy" in back
     seen = ds.visible.any("time").values
     kept = ds.isel(track=seen) if back.sizes["track"] < ds.sizes["track"] else ds
+    if what == "ids":
+        return list(back.track.values) == list(kept.track.values)
     if what == "visibility":
         where = kept.visible.values
         same = np.array_equal(back.visible.values, where)
