@@ -310,8 +310,7 @@ def convert(
         from seurat_tracks.io.formats import export, read
 
         ds = read(source, source_format, **reading)
-        with _reading(source):
-            export(ds, target, format, **writing)
+        export(ds, target, format, **writing)
         if not quiet:
             typer.echo(
                 f"{target}: {ds.sizes['track']} tracks, {ds.sizes['time']} frames"

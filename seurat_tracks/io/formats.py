@@ -128,7 +128,7 @@ _RECORDS = (
         "csv",
         "long table, one row a track and frame",
         "a line of names with a track (or id, particle), a frame (or t, time), x and y",
-        (".csv", ".tsv", ".txt"),
+        (".csv",),
         _IO + "table:recognises",
         _IO + "table:read_csv",
         _IO + "table:write_csv",

@@ -71,8 +71,8 @@ def read_csv(
     ----------
     path
         Comma, semicolon or tab between the fields; UTF-8; a first line with names.
-        If ``path`+ ``.json`` is there, it says everything, and of the other options
-        none is needed.
+        If ``path`` + ``.json`` is there, it says everything, and none of the other
+        options is needed.
     frame_size
         Width and height of the video in pixels.
     fps

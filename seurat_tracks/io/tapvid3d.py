@@ -141,7 +141,8 @@ def write_tapvid3d(
     path
         The npz file, named as the clip's. Where the camera and `query_frame` are known
         it also holds ``fx_fy_cx_cy`` and ``queries_xyt``, and `read_tapvid3d` reads it.
-        Unknown positions are NaN, which the evaluator counts as missed.
+        Unknown positions are NaN, which the evaluator counts as missed (seen by
+        running its metrics with the scalings median and none).
     overwrite
         Replace a file that is there.
 
