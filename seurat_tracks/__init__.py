@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from seurat_tracks import evaluation
     from seurat_tracks.doubt_table import quality_table
     from seurat_tracks.io.arrays import from_arrays
+    from seurat_tracks.io.formats import export, read
     from seurat_tracks.io.store import open_store as open
     from seurat_tracks.io.video import open_video
     from seurat_tracks.lift import depth_ratio, lift3d
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 _HOMES: dict[str, tuple[str, str | None]] = {
     "depth_ratio": ("seurat_tracks.lift", "depth_ratio"),
     "evaluation": ("seurat_tracks.evaluation", None),
+    "export": ("seurat_tracks.io.formats", "export"),
     "from_arrays": ("seurat_tracks.io.arrays", "from_arrays"),
     "lift3d": ("seurat_tracks.lift", "lift3d"),
     "load_model": ("seurat_tracks.model.pretrained", "load_model"),
@@ -44,6 +46,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "open_video": ("seurat_tracks.io.video", "open_video"),
     "quality": ("seurat_tracks.reasons", "quality"),
     "quality_table": ("seurat_tracks.doubt_table", "quality_table"),
+    "read": ("seurat_tracks.io.formats", "read"),
     "stream": ("seurat_tracks.streaming", "stream"),
     "track": ("seurat_tracks.trackers", "track"),
     "validate": ("seurat_tracks.schema", "validate"),
@@ -53,6 +56,7 @@ __all__ = [
     "__version__",
     "depth_ratio",
     "evaluation",
+    "export",
     "from_arrays",
     "lift3d",
     "load_model",
@@ -60,6 +64,7 @@ __all__ = [
     "open_video",
     "quality",
     "quality_table",
+    "read",
     "stream",
     "track",
     "validate",

@@ -79,3 +79,11 @@ class SeuratAccessor:
         from seurat_tracks.io.store import save
 
         return save(self._ds, path, **settings)
+
+    def export(
+        self, path: str | os.PathLike[str], format: str | None = None, **options: Any
+    ) -> Path:
+        """Write a file of another format; see `seurat_tracks.io.formats.export`."""
+        from seurat_tracks.io.formats import export
+
+        return export(self._ds, path, format, **options)

@@ -1,4 +1,4 @@
-"""The command line: ``seurat-tracks track | lift | info | demo | train | evaluate``."""
+"""The command line: ``seurat-tracks track | lift | convert | info | demo | ...``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ app = typer.Typer(
         "  seurat-tracks demo                          a real clip, all the way\n\n"
         "  seurat-tracks lift clip.mp4 -o clip.zarr    your own video\n\n"
         "  seurat-tracks info clip.zarr                what a store holds\n\n"
+        "  seurat-tracks convert clip.zarr clip.csv    tracks for other programs\n\n"
         "Without --depth the result is relative: how depth changes, not metres.\n\n"
         "[bold]Exit codes[/bold]  0 all went well; 1 something is wrong with the "
         "input or the machine, one sentence on stderr says what; 2 the command was "
@@ -235,6 +236,108 @@ def lift(
             progress=_bars(quiet),
         )
         _save(lifted, out, overwrite, quiet)
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="A file of tracks, or a store.")
+    ],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", help="What to write; its ending says how.")
+    ],
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="Format of OUT, where its ending says too little."
+        ),
+    ] = None,
+    source_format: Annotated[
+        str | None,
+        typer.Option("--from", help="Format of IN, where it cannot be recognised."),
+    ] = None,
+    frame_size: Annotated[
+        str | None,
+        typer.Option(
+            "--frame-size", metavar="WxH", help="Of the video, in pixels: 1280x720."
+        ),
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option("--fps", help="Frames per second of the video.")
+    ] = None,
+    read_options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--read",
+            metavar="NAME=VALUE",
+            help="A further option of IN's format; again for more.",
+        ),
+    ] = None,
+    write_options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--write",
+            metavar="NAME=VALUE",
+            help="A further option of OUT's format; again for more.",
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Convert tracks from one format to another.
+
+    [bold]Examples[/bold]
+
+      seurat-tracks convert clip.zarr clip.csv
+
+      seurat-tracks convert tracks.npz tracks.zarr --frame-size 1280x720 --fps 30
+
+      seurat-tracks convert spots.xml tracks.parquet --read pixel_size=0.32
+
+      seurat-tracks convert clip.zarr clip.npz --format tapvid
+
+    docs/formats.md lists the formats, and what each keeps.
+    """
+    reading, writing = _named_values(read_options), _named_values(write_options)
+    if frame_size is not None:
+        reading["frame_size"] = _width_height(frame_size)
+    if fps is not None:
+        reading["fps"] = fps
+    if overwrite:
+        writing["overwrite"] = True
+    with _reported(debug):
+        from seurat_tracks.io.formats import export, read
+
+        ds = read(source, source_format, **reading)
+        export(ds, target, format, **writing)
+        if not quiet:
+            typer.echo(
+                f"{target}: {ds.sizes['track']} tracks, {ds.sizes['time']} frames"
+            )
+
+
+def _width_height(text: str) -> tuple[int, int]:
+    width, _, height = text.lower().partition("x")
+    if not (width.isdigit() and height.isdigit()):
+        raise typer.BadParameter(f"--frame-size takes WxH, as 1280x720, got {text!r}")
+    return int(width), int(height)
+
+
+def _named_values(options: list[str] | None) -> dict[str, Any]:
+    """Turn NAME=VALUE into options; a value that is JSON is read as such."""
+    import json
+
+    values: dict[str, Any] = {}
+    for option in options or ():
+        name, equals, value = option.partition("=")
+        if not equals or not name:
+            raise typer.BadParameter(f"options are NAME=VALUE, got {option!r}")
+        try:
+            values[name.replace("-", "_")] = json.loads(value)
+        except ValueError:
+            values[name.replace("-", "_")] = value
+    return values
 
 
 @app.command()

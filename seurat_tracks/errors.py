@@ -37,3 +37,7 @@ class DepthError(SeuratTracksError):
 
 class CameraError(SeuratTracksError):
     """Camera intrinsics are missing, malformed, or contradictory."""
+
+
+class FormatError(SeuratTracksError):
+    """A file of tracks is of no known format, damaged, or says too little."""

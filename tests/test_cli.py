@@ -53,7 +53,7 @@ class TestHelp:
         for word in ("lift", "track", "info", "demo", "Exit codes", "-o clip.zarr"):
             assert word in text
 
-    @pytest.mark.parametrize("command", ["track", "lift", "info", "demo"])
+    @pytest.mark.parametrize("command", ["track", "lift", "convert", "info", "demo"])
     def test_each_command(self, command):
         result = run(command, "--help")
         assert result.exit_code == 0
@@ -312,3 +312,54 @@ class TestInfo:
         result = run("info", tmp_path)
         assert result.exit_code == 1
         assert result.stderr.startswith("error: ")
+
+
+class TestConvert:
+    @pytest.fixture
+    def table(self, tmp_path):
+        path = tmp_path / "tracks.csv"
+        path.write_text("id,frame,x,y\n4,0,10.5,20\n4,1,11,20\n9,1,3,4\n")
+        return path
+
+    def test_there_and_back(self, table, tmp_path):
+        out = tmp_path / "out.zarr"
+        result = run("convert", table, out, "--frame-size", "96x64", "--fps", 25)
+        assert result.exit_code == 0, result.stderr
+        assert "2 tracks, 2 frames" in result.stdout
+        ds = st.open(out)
+        assert ds.track.values.tolist() == [4, 9]
+        assert ds.attrs["frame_size"] == [96, 64]
+        assert ds.attrs["fps"] == 25
+        back = tmp_path / "back.parquet"
+        assert run("convert", out, back, "-q").stdout == ""
+        xr.testing.assert_identical(st.read(back), ds.compute())
+
+    def test_what_is_missing_is_said(self, table, tmp_path):
+        result = run("convert", table, tmp_path / "out.zarr")
+        assert result.exit_code == 1
+        assert "give frame_size=(width, height)" in result.stderr
+        result = run("convert", table, tmp_path / "x.npz", "--frame-size", "96x64")
+        assert "several formats end so" in result.stderr
+        assert result.exit_code == 1
+        result = run("convert", table, tmp_path / "out.zarr", "--frame-size", "96")
+        assert result.exit_code == 2
+        assert not (tmp_path / "out.zarr").exists()
+
+    def test_formats_and_options(self, table, tmp_path):
+        out = tmp_path / "out.npz"
+        arguments = ("convert", table, out, "--frame-size", "96x64", "--from", "csv")
+        options = ("--read", "first_pixel=0.5", "--write", "coordinates=pixels")
+        result = run(*arguments, "--format", "tapvid", *options)
+        assert result.exit_code == 0, result.stderr
+        assert np.load(out)["target_points"][0, 0].tolist() == [10.5, 20]
+        assert run(*arguments, "--format", "tapvid").exit_code == 1  # it is there
+        result = run(*arguments, "--format", "tapvid", "--overwrite")
+        assert result.exit_code == 0
+        assert run(*arguments, "--format", "tapvid", "--read", "x").exit_code == 2
+
+    def test_what_is_lost_is_a_note(self, table, tmp_path):
+        table.write_text("id,frame,x,y,score\n4,0,10.5,20,0.5\n")
+        result = run("convert", table, tmp_path / "x.xml", "--frame-size", "96x64")
+        assert result.exit_code == 0
+        assert "note: " in result.stderr
+        assert "no place for confidence" in result.stderr

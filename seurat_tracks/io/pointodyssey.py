@@ -4,6 +4,15 @@ The files are those of https://pointodyssey.com (Zheng et al., ICCV 2023), versi
 and later. Their generator stores float16: positions in the image are good to a
 quarter of a pixel on the right half of the frame, world positions to a millimetre
 near the origin and a centimetre some ten metres away.
+
+The corner of the first pixel is 0 in the files, so its centre is 0.5, and half a pixel
+is taken off here. The evidence, in the code of y-zheng18/point_odyssey:
+``trajs_2d`` is K X / Z with the principal point at (width / 2, height / 2)
+(``render_single.py``, ``get_calibration_matrix_K_from_blender``), and Blender's optical
+axis meets the image at its centre, which is width / 2 from the left edge and, counted
+in pixel centres, (width - 1) / 2; the pixel in which a point lies is ``floor(uv)``, and
+points are in the frame when ``0 <= u < width`` (``utils/gen_tracking.py``). At borders
+of objects the generator moves points to whole numbers, up to one pixel away.
 """
 
 from __future__ import annotations
@@ -15,8 +24,10 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from seurat_tracks.errors import SeuratTracksError
+from seurat_tracks.errors import FormatError, SeuratTracksError
+from seurat_tracks.io import _files, _npy
 from seurat_tracks.io.truth import build_truth, read_arrays
+from seurat_tracks.schema import validate
 
 FRAME_SIZE = (960, 540)
 """Width and height of the published videos."""
@@ -33,6 +44,17 @@ _KEYS = (
     ("valids",),
     ("visibilities",),
 )
+
+
+CORNER = 0.5
+"""Centre of the first pixel in the files."""
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Say whether a path is a sequence's folder, or its annotations."""
+    if path.is_dir():
+        return any((path / name).is_file() for name in FILES)
+    return head.startswith(_npy.ZIP) and "trajs_2d" in _npy.npz_headers(path)
 
 
 def read_pointodyssey(
@@ -58,11 +80,12 @@ def read_pointodyssey(
     Returns
     -------
     xarray.Dataset
-        ``xy`` (that of the file), ``visible``, ``depth``, ``xyz``, with ``time``
-        the frame number in the sequence and ``query_frame`` the first frame in which
-        the track is visible. Tracks never visible in `frames` are left out; ids are
-        the columns of the file. Points outside the frame are hidden. The attribute
-        ``intrinsics`` is missing if the focal length changes by more than 1 %.
+        ``xy`` (that of the file less half a pixel), ``visible``, ``depth``, ``xyz``,
+        with ``time`` the frame number in the sequence and ``query_frame`` the first
+        frame in which the track is visible. Tracks never visible in `frames` are left
+        out; ids are the columns of the file. Points outside the frame are hidden. The
+        attribute ``intrinsics`` is missing if the focal length changes by more than
+        1 %.
 
     Raises
     ------
@@ -91,7 +114,7 @@ def read_pointodyssey(
             f"{path}: trajs_3d has shape {world.shape} beside trajs_2d {xy.shape}; "
             "some sequences come without 3D positions and cannot be used"
         )
-    for name, array, expected in (
+    for name, found, expected in (
         ("trajs_2d", xy, (*shape, 2)),
         ("trajs_3d", world, (*shape, 3)),
         ("intrinsics", k, (shape[0], 3, 3)),
@@ -99,12 +122,20 @@ def read_pointodyssey(
         ("visibs", visible, shape),
         ("valids", valid, shape),
     ):
-        if array.shape != expected:
+        if found.shape != expected:
             raise SeuratTracksError(
-                f"{path}: {name} has shape {array.shape}, expected {expected}"
+                f"{path}: {name} has shape {found.shape}, expected {expected}"
             )
     number = np.arange(shape[0])[frames]
+    for name, array in [*given.items(), ("valids", valid)]:
+        assert array is not None
+        if array.dtype.kind not in "biuf":
+            raise SeuratTracksError(f"{path}: {name} holds {array.dtype}")
     xy, world, k, pose = (a[frames].astype(np.float64) for a in (xy, world, k, pose))
+    if not (np.isfinite(k).all() and np.isfinite(pose).all()):
+        raise SeuratTracksError(f"{path}: a camera is not finite")
+    xy -= CORNER
+    k[:, :2, 2] -= CORNER
     usable = (valid[frames] > 0) & np.isfinite(xy).all(-1) & np.isfinite(world).all(-1)
     with np.errstate(invalid="ignore", over="ignore"):
         xyz = np.einsum("tij,tnj->tni", pose[:, :3, :3], world)
@@ -133,6 +164,69 @@ def read_pointodyssey(
         ids=np.flatnonzero(kept),
         time=number,
     )
+
+
+def write_pointodyssey(
+    ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> Path:
+    """Write lifted tracks in the layout of PointOdyssey's annotations.
+
+    Parameters
+    ----------
+    ds
+        With `xyz` and the attribute ``intrinsics``, under the contract of
+        `seurat_tracks.schema`.
+    path
+        The npz file: ``trajs_2d``, ``trajs_3d``, ``visibs``, ``valids``,
+        ``intrinsics``, ``extrinsics``, float32 where theirs are float16. The world is
+        the camera's frame: every extrinsic matrix is the identity.
+    overwrite
+        Replace a file that is there.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    SchemaError
+        If the Dataset breaks the contract.
+    FormatError
+        If `xyz` or the camera is missing, or the path is taken.
+
+    Warns
+    -----
+    UserWarning
+        Names what the file has no place for.
+    """
+    validate(ds, values=False)
+    target = Path(path)
+    if "xyz" not in ds or "intrinsics" not in ds.attrs:
+        raise FormatError(
+            f"{target}: PointOdyssey holds positions in 3D and the camera; the tracks "
+            "need xyz and attrs['intrinsics']: ds.seurat.lift3d(intrinsics=...) first"
+        )
+    fx, fy, cx, cy = ds.attrs["intrinsics"]
+    k = np.array([[fx, 0, cx + CORNER], [0, fy, cy + CORNER], [0, 0, 1]], np.float32)
+    n = ds.sizes["time"]
+    with _files.writing(target, overwrite=overwrite) as partial:
+        world = ds["xyz"].transpose("time", "track", "axis").values
+        arrays = {
+            "trajs_2d": ds["xy"].transpose("time", "track", "coord").values
+            + np.float32(CORNER),
+            "trajs_3d": world,
+            "visibs": ds["visible"].transpose("time", "track").values,
+            "valids": np.isfinite(world).all(-1),
+            "intrinsics": np.tile(k, (n, 1, 1)),
+            "extrinsics": np.tile(np.eye(4, dtype=np.float32), (n, 1, 1)),
+        }
+        _npy.write_npz(partial, arrays)
+    kept = ("xy", "xyz", "depth", "visible")
+    lost = ["ids", *(str(v) for v in ds.data_vars if v not in kept)]
+    never = int((~ds["visible"].any("time")).sum())
+    lost += [f"{never} tracks that are never visible"] if never else []
+    _files.note_lost(target, "PointOdyssey", lost)
+    return target
 
 
 def _annotations(path: Path) -> Path:

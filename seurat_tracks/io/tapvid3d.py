@@ -18,8 +18,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from seurat_tracks.errors import SeuratTracksError
+from seurat_tracks.errors import FormatError, SeuratTracksError
+from seurat_tracks.io import _files, _npy
 from seurat_tracks.io.truth import build_truth, read_arrays
+from seurat_tracks.schema import validate
 
 KEYS: dict[str, tuple[str, ...]] = {
     "tracks": ("tracks_XYZ", "tracks_xyz"),
@@ -30,6 +32,16 @@ KEYS: dict[str, tuple[str, ...]] = {
 """Names of the arrays in the files, and the other spelling of their documentation."""
 
 IMAGES = "images_jpeg_bytes"
+
+
+def recognises(path: Path, head: bytes) -> bool:
+    """Say whether an npz holds such arrays, by their names."""
+    if not head.startswith(_npy.ZIP):
+        return False
+    found = _npy.npz_headers(path)
+    return all(
+        any(name in found for name in KEYS[key]) for key in ("tracks", "visibility")
+    )
 
 
 def read_tapvid3d(
@@ -113,6 +125,71 @@ def read_tapvid3d(
     return ds.assign(query_xy=(("track", "coord"), query_xy, attrs))
 
 
+def write_tapvid3d(
+    ds: xr.Dataset, path: str | os.PathLike[str], *, overwrite: bool = False
+) -> Path:
+    """Write lifted tracks as the official evaluator reads predictions.
+
+    ``tapnet/tapvid3d/evaluation/evaluate_model.py`` (google-deepmind/tapnet) takes
+    ``tracks_XYZ`` (time, track, 3) and ``visibility`` (time, track) from the npz of
+    each clip, in the order of the clip's tracks and frames.
+
+    Parameters
+    ----------
+    ds
+        With `xyz`, under the contract of `seurat_tracks.schema`.
+    path
+        The npz file, named as the clip's. Where the camera and `query_frame` are known
+        it also holds ``fx_fy_cx_cy`` and ``queries_xyt``, and `read_tapvid3d` reads it.
+        Unknown positions are NaN, which the evaluator counts as missed (seen by
+        running its metrics with the scalings median and none).
+    overwrite
+        Replace a file that is there.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    SchemaError
+        If the Dataset breaks the contract.
+    FormatError
+        If the tracks are not lifted, or the path is taken.
+
+    Warns
+    -----
+    UserWarning
+        Names what the file has no place for.
+    """
+    validate(ds, values=False)
+    target = Path(path)
+    if "xyz" not in ds:
+        raise FormatError(
+            f"{target}: the tracks are not lifted, and TAPVid-3D holds positions in "
+            "3D: ds.seurat.lift3d() first"
+        )
+    with _files.writing(target, overwrite=overwrite) as partial:
+        arrays = {
+            "tracks_XYZ": ds["xyz"].transpose("time", "track", "axis").values,
+            "visibility": ds["visible"].transpose("time", "track").values,
+        }
+        if "intrinsics" in ds.attrs:
+            arrays["fx_fy_cx_cy"] = np.array(ds.attrs["intrinsics"], np.float64)
+        if "query_frame" in ds.coords:
+            xy = ds["xy"].transpose("track", "time", "coord").values
+            at = ds.indexes["time"].get_indexer(ds["query_frame"].values)
+            point = xy[np.arange(len(xy)), at]
+            if "query_xy" in ds:
+                point = ds["query_xy"].transpose("track", "coord").values
+            arrays["queries_xyt"] = np.column_stack([point, at])
+        _npy.write_npz(partial, arrays)
+    kept = ("xy", "xyz", "depth", "visible", "query_xy")
+    lost = ["ids", *(str(n) for n in ds.data_vars if n not in kept)]
+    _files.note_lost(target, "TAPVid-3D", lost)
+    return target
+
+
 def read_tapvid3d_video(path: str | os.PathLike[str]) -> np.ndarray:
     """Decode the video of a clip.
 
@@ -166,30 +243,42 @@ def _images(path: Path) -> Sequence[bytes]:
     """Read the JPEG bytes of every frame, saved as byte strings or as objects."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    try:
-        with zipfile.ZipFile(path) as archive, archive.open(f"{IMAGES}.npy") as file:
-            raw = file.read()
-    except (KeyError, zipfile.BadZipFile):
-        raise SeuratTracksError(f"{path} holds no {IMAGES}") from None
-    stream = io.BytesIO(raw)
-    version = np.lib.format.read_magic(stream)
-    header = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    dtype = header(stream)[2]
-    if dtype.hasobject:
-        try:
-            array = _Bytes(stream).load()
-        except (pickle.UnpicklingError, EOFError, AttributeError) as error:
-            raise SeuratTracksError(f"{path}: {IMAGES} is damaged: {error}") from None
+    header = _npy.npz_headers(path).get(IMAGES)
+    if header is None:
+        raise SeuratTracksError(f"{path} holds no {IMAGES}")
+    if not header.dtype.hasobject:
+        array = _npy.read_npz(path, [IMAGES])[IMAGES]
     else:
-        array = np.load(io.BytesIO(raw), allow_pickle=False)
-    frames = np.asarray(array).ravel().tolist()
+        array = _objects(path, header.start)
+    if array.dtype.kind not in "SO":
+        raise SeuratTracksError(f"{path}: {IMAGES} holds other things than bytes")
+    frames = array.ravel().tolist()
     if not all(isinstance(frame, bytes) for frame in frames):
         raise SeuratTracksError(f"{path}: {IMAGES} holds other things than bytes")
     return frames
+
+
+def _objects(path: Path, start: int) -> np.ndarray:
+    """Read byte strings that were saved as objects, the layout of the released files.
+
+    What is not a byte string is refused by `_Bytes`, and what claims to be larger than
+    the bytes that are there is refused here: JPEG does not shrink.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            info = archive.getinfo(f"{IMAGES}.npy")
+            if info.file_size > 20 * info.compress_size + 2**20:
+                raise SeuratTracksError(f"{path}: {IMAGES} is no sequence of JPEG")
+            raw = archive.read(info)
+        array = np.asarray(_Bytes(io.BytesIO(raw[start:])).load())
+    except SeuratTracksError:
+        raise
+    # the virtual machine of pickle fails in any of its ways on damaged bytes
+    except Exception as error:  # noqa: BLE001
+        raise SeuratTracksError(f"{path}: {IMAGES} is damaged: {error}") from None
+    if array.nbytes > 16 * len(raw) + 2**20:
+        raise SeuratTracksError(f"{path}: {IMAGES} claims more than is there")
+    return array
 
 
 class _Bytes(pickle.Unpickler):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import zipfile
-import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +11,8 @@ import numpy as np
 import xarray as xr
 
 from seurat_tracks._values import FAR_OUTSIDE
-from seurat_tracks.errors import SeuratTracksError
 from seurat_tracks.geometry import project, resolve_intrinsics
+from seurat_tracks.io._npy import read_npz
 from seurat_tracks.io.arrays import from_arrays
 from seurat_tracks.schema import annotate, validate
 
@@ -164,19 +162,12 @@ def read_arrays(
     ------
     FileNotFoundError
         If there is no such file.
-    SeuratTracksError
-        If it is no npz file, or is damaged.
+    FormatError
+        If it is no npz file, holds pickles, is damaged, or claims more than it has.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    if not zipfile.is_zipfile(path):
-        raise SeuratTracksError(f"{path} is not an npz file, or is cut short")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found: list[np.ndarray | None] = []
-            for spellings in names:
-                present = [name for name in spellings if name in file.files]
-                found.append(file[present[0]] if present else None)
-            return found
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise SeuratTracksError(f"{path} cannot be read: {error}") from None
+    wanted = list(names)
+    arrays = read_npz(path, {name for spellings in wanted for name in spellings})
+    return [
+        next((arrays[name] for name in spellings if name in arrays), None)
+        for spellings in wanted
+    ]

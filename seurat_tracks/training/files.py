@@ -13,7 +13,8 @@ PointOdyssey (Zheng et al. 2023), one folder per sequence with ``anno.npz``:
 ``extrinsics``  (T, 4, 4)     world to camera; x right, y down, z forward
 ==============  ============  ==========================================================
 
-(``visibilities`` may stand for the two flags: 0 hidden, 1 seen, 2 not valid.)
+(``visibilities`` may stand for the two flags: 0 hidden, 1 seen, 2 not valid. Evidence
+for the corner: `seurat_tracks.io.pointodyssey`.)
 
 Kubric (Greff et al. 2022), one ``.npz`` per video, named as in Kubric's
 ``challenges/point_tracking`` with ``random_crop=False``, plus the camera:

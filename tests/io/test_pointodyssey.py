@@ -55,7 +55,7 @@ def test_tracks_in_the_camera_of_each_frame(
     validate(ds, require=["xy", "visible", "depth", "xyz"])
     assert ds.attrs["frame_size"] == list(FRAME_SIZE)
     assert ds.attrs["tracker"] == "PointOdyssey, run"
-    assert ds.attrs["intrinsics"] == pytest.approx([FOCAL, FOCAL, 480, 270])
+    assert ds.attrs["intrinsics"] == pytest.approx([FOCAL, FOCAL, 479.5, 269.5])
     assert 7 not in ds.track  # never visible
     kept = ds.track.values
     # a column by hand, from the numbers in the file
@@ -68,9 +68,25 @@ def test_tracks_in_the_camera_of_each_frame(
     assert (inside <= anno["visibs"].T[kept]).all()
     np.testing.assert_array_equal(ds.query_frame.values, inside.argmax(1))
     # what the file says of 2D and of 3D agrees, as far as float16 goes
-    shown = ds.xyz.values[..., :2] / ds.xyz.values[..., 2:] * FOCAL + [480, 270]
+    shown = ds.xyz.values[..., :2] / ds.xyz.values[..., 2:] * FOCAL + [479.5, 269.5]
     assert np.abs(shown - ds.xy.values)[inside].max() < 3
     assert np.isnan(true_tracks(ds).xy.values[~inside]).all()
+
+
+def test_the_corner_of_the_first_pixel_is_0(
+    tmp_path: Path, anno: dict[str, Any]
+) -> None:
+    """A point on the optical axis lies in the middle of the frame."""
+    anno["extrinsics"][:] = np.eye(4)
+    anno["trajs_3d"] = anno["trajs_3d"].astype(np.float64)
+    anno["trajs_3d"][:, 2] = [0, 0, 6]
+    anno["trajs_2d"] = anno["trajs_3d"][..., :2] / anno["trajs_3d"][..., 2:] * FOCAL
+    anno["trajs_2d"] += [480, 270]
+    anno["visibs"][:, 2] = True
+    ds = read_pointodyssey(_save(tmp_path / "run", anno)).sel(track=2)
+    middle = (np.array(FRAME_SIZE) - 1) / 2
+    np.testing.assert_array_equal(ds.xy.values, np.tile(middle, (T, 1)))
+    np.testing.assert_array_equal(ds.attrs["intrinsics"][2:], middle)
 
 
 def test_invalid_points_are_unknown(tmp_path: Path, anno: dict[str, Any]) -> None:

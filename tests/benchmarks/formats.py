@@ -1,0 +1,73 @@
+"""Sizes and times of every format, as a Markdown table for docs/formats.md.
+
+    python -m tests.benchmarks.formats [TRACKS FRAMES]
+
+Writes and reads 1,000 tracks over 500 frames with gaps, guesses while hidden,
+confidence and 3D; each time is the best of three, one process, files in a fresh folder.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from seurat_tracks.io.formats import FORMATS, KEEPS, export, read
+from tests.io.test_formats import READ, keeps, make
+
+SKIPPED = ("names", "support")
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files in a folder."""
+    return sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+
+
+def measure(ds: xr.Dataset, name: str, rounds: int = 3) -> tuple[Any, ...]:
+    """Return bytes, seconds to write, seconds to read, and what came back."""
+    form = FORMATS[name]
+    writing, reading = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"x{form.endings[0]}"
+        for _ in range(rounds):
+            begin = time.perf_counter()
+            export(ds, path, name, overwrite=True)
+            writing.append(time.perf_counter() - begin)
+            begin = time.perf_counter()
+            back = read(path, **READ.get(name, {})).compute()
+            reading.append(time.perf_counter() - begin)
+        size = size_of(Path(folder))
+    place = 1e-4
+    kept = {w for w in KEEPS if w not in SKIPPED and keeps(ds, back, w, place)}
+    lost = form.keeps - kept - set(SKIPPED)
+    return size, min(writing), min(reading), lost, back.identical(ds)
+
+
+def main(tracks: int = 1000, frames: int = 500) -> None:
+    """Print the table."""
+    ds = make(tracks, frames)
+    cells = int(np.isfinite(ds["xy"].values).all(-1).sum())
+    print(f"{tracks} tracks, {frames} frames, {cells} positions\n")  # noqa: T201
+    print("| format | MB | write, s | read, s | comes back |")  # noqa: T201
+    print("|---|---|---|---|---|")  # noqa: T201
+    for name, form in FORMATS.items():
+        if not (form.read and form.write):
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            size, wrote, took, lost, same = measure(ds, name)
+        said = "exactly" if same else "what it keeps"
+        if lost:
+            said = f"WITHOUT {', '.join(sorted(lost))}"
+        row = f"| `{name}` | {size / 1e6:.1f} | {wrote:.2f} | {took:.2f} | {said} |"
+        print(row)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
