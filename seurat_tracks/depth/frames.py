@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import threading
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,14 +108,13 @@ class FrameDepth:
     def _unshared(self) -> None:
         """Set what belongs to this process alone."""
         self._lock = threading.RLock()
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._opened: xr.DataArray | None = None
         self._cache: MapCache | None = None
         self._key: str | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Everything but locks, open files and the temporary folder."""
-        private = ("_lock", "_temporary", "_opened", "_cache", "_key")
+        private = ("_lock", "_opened", "_cache", "_key")
         return {k: v for k, v in self.__dict__.items() if k not in private}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -307,8 +308,8 @@ class FrameDepth:
     def _begin_cache(self, shape: tuple[int, int, int]) -> MapCache:
         folder = self.folder
         if folder is None:
-            self._temporary = tempfile.TemporaryDirectory(prefix="seurat-depth-")
-            folder = Path(self._temporary.name)
+            folder = Path(tempfile.mkdtemp(prefix="seurat-depth-"))
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         cache = open_cache(folder, self._identity(), shape)
         assert cache is not None
         return cache
