@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -215,7 +216,7 @@ def _load(folder: str, digest: str, device: str, dtype: str) -> tuple[Any, Any]:
     """Network and image processor, from this machine alone."""
     try:
         import torch
-        from transformers import AutoImageProcessor, AutoModelForDepthEstimation
+        from transformers import AutoImageProcessor
     except ImportError as error:
         raise DepthError(
             'depth models need transformers: pip install "seurat-tracks[depth]"'
@@ -232,25 +233,45 @@ def _load(folder: str, digest: str, device: str, dtype: str) -> tuple[Any, Any]:
             raise DepthError(
                 f"{folder}: no usable preprocessor_config.json: {error}"
             ) from error
-    log = logging.getLogger("transformers")
-    before = log.level
-    log.setLevel(logging.ERROR)
+    with _quiet():
+        network = _network(folder, getattr(torch, dtype))
+    return network.to(device).eval(), processor
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the library's bar and its remarks on unused weights to itself."""
+    from transformers.utils import logging as own
+
+    bar, level = own.is_progress_bar_enabled(), own.get_verbosity()
+    own.disable_progress_bar()
+    own.set_verbosity_error()
+    try:
+        yield
+    finally:
+        own.set_verbosity(level)
+        if bar:
+            own.enable_progress_bar()
+
+
+def _network(folder: str, dtype: Any) -> Any:
+    """Read the network; weights that are not in the file are refused."""
+    from transformers import AutoModelForDepthEstimation
+
     try:
         network, report = AutoModelForDepthEstimation.from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,
-            dtype=getattr(torch, dtype),
+            dtype=dtype,
             output_loading_info=True,
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise DepthError(f"{folder} does not load as a depth model: {error}") from error
-    finally:
-        log.setLevel(before)
     missing = sorted(report.get("missing_keys", ()))
     if missing:
         raise DepthError(
             f"{folder}: {len(missing)} weights are missing, such as {missing[0]}: the "
             "answers would be noise"
         )
-    return network.to(device).eval(), processor
+    return network

@@ -78,12 +78,12 @@ def map_fault(values: np.ndarray, kind: Kind, stated: bool) -> str | None:
     return unit_fault(float(np.median(good)))
 
 
-def unit_fault(median: float) -> str | None:
+def unit_fault(median: float, cure: str = "say scale=0.001") -> str | None:
     """Say why a median depth in metres is not plausible; None if it is."""
     if median > FAR:
         return (
-            f"the median depth is {median:.4g} m, which looks like millimetres: say "
-            f"scale=0.001, {OVERRIDE}"
+            f"the median depth is {median:.4g} m, which looks like millimetres: "
+            f"{cure}, {OVERRIDE}"
         )
     if median < NEAR:
         return (

@@ -119,5 +119,6 @@ def _named(name: str) -> DepthSource:
     if path.exists():
         return DepthMaps(open_maps(path), name=f"depth maps {path.name}")
     raise DepthError(
-        f"depth={name!r} is neither a file nor a depth model; give {ACCEPTED}"
+        f"depth={name!r}: there is no such file, nor such a depth model; give "
+        f"{ACCEPTED}"
     )
