@@ -6,7 +6,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -140,14 +140,46 @@ def lift(
         str | None,
         typer.Option(
             "--depth",
-            metavar="METRES|MAPS.npy",
+            metavar="METRES|MAPS|MODEL",
             help=(
                 "Where metres come from: one number, the median depth of every "
-                "track; or an array (time, y, x) of depth maps in metres. Without "
-                "it depth stays relative."
+                "track; a file or folder of depth maps; or a depth model, such as "
+                "depth-pro, by name or folder. Without it depth stays relative."
             ),
         ),
     ] = None,
+    depth_scale: Annotated[
+        float | None,
+        typer.Option(
+            "--depth-scale",
+            metavar="METRES",
+            help="Metres per unit of the depth maps: 0.001 for millimetres.",
+        ),
+    ] = None,
+    clip: Annotated[
+        Path | None,
+        typer.Option(
+            "--video",
+            metavar="VIDEO",
+            help="Frames for a depth model, where INPUT is a store of tracks.",
+        ),
+    ] = None,
+    depth_cache: Annotated[
+        Path | None,
+        typer.Option(
+            "--depth-cache",
+            metavar="FOLDER",
+            help="Keep a depth model's maps here, so that a second run costs nothing.",
+        ),
+    ] = None,
+    download: Annotated[
+        bool,
+        typer.Option(
+            "--download",
+            help="Fetch the weights of a depth model that are not here; its licence "
+            "is shown first.",
+        ),
+    ] = False,
     fov: Annotated[
         float | None,
         typer.Option(
@@ -186,6 +218,8 @@ def lift(
 
       seurat-tracks lift tracks.zarr -o clip.zarr --depth maps.npy
 
+      seurat-tracks lift clip.mp4 -o clip.zarr --depth depth-pro --download
+
     The store then holds the depth ratio of every track with its standard error,
     depth, and x, y, z in the camera's frame. In Python:
     seurat_tracks.open("clip.zarr").
@@ -200,7 +234,12 @@ def lift(
         _refuse_output(out, overwrite)
         load_model(model)
         resolve_device(device)
-        metric = resolve_depth(_depth(depth))
+        if clip is not None and not _looks_like_store(source):
+            raise typer.BadParameter(f"--video is for stores; {source} is the video")
+        metric = resolve_depth(
+            _depth(depth, depth_scale, depth_cache, device, download),
+            video=clip if _looks_like_store(source) else source,
+        )
         if _looks_like_store(source):
             if points != {"grid": 24} or tracker != "lk":
                 raise typer.BadParameter(
@@ -732,32 +771,41 @@ def _camera(fov: float | None, intrinsics: str | None) -> Any:
         ) from None
 
 
-def _depth(depth: str | None) -> Any:
-    """Metres, or depth maps that stay on the disk."""
-    if depth is None:
-        return None
-    try:
-        return float(depth)
-    except ValueError:
-        pass
-    import numpy as np
+def _depth(
+    depth: str | None,
+    scale: float | None,
+    cache: Path | None,
+    device: str,
+    download: bool,
+) -> Any:
+    """Metres, depth maps that stay on the disk, or a depth model."""
+    from seurat_tracks.depth import DepthMaps, DepthModel, open_maps
+    from seurat_tracks.depth.catalogue import looks_like_model
 
-    from seurat_tracks.depth import DepthMaps
-    from seurat_tracks.errors import DepthError
-
-    path = Path(depth)
-    if path.suffix != ".npy":
-        raise DepthError(
-            f"--depth {depth}: give a number of metres, or a .npy file of depth maps "
-            f"(time, y, x) in metres"
+    model = depth is not None and looks_like_model(depth)
+    if not model and (cache is not None or download):
+        raise typer.BadParameter(
+            "--depth-cache and --download are for depth models, and --depth names none"
         )
-    if not path.is_file():
-        raise DepthError(f"--depth {depth}: there is no such file")
-    try:
-        maps = np.load(path, mmap_mode="r", allow_pickle=False)
-    except ValueError as error:
-        raise DepthError(f"--depth {depth}: not a plain .npy array: {error}") from None
-    return DepthMaps(maps, name=f"depth maps {path.name}")
+    if model:
+        return DepthModel(
+            str(depth),
+            device=device,
+            download=download,
+            cache=cache,
+            scale=1.0 if scale is None else scale,
+        )
+    metres: float | None = None
+    with suppress(TypeError, ValueError):
+        metres = float(depth)  # type: ignore[arg-type]
+    if depth is None or metres is not None:
+        if scale is not None:
+            raise typer.BadParameter("--depth-scale is for depth maps")
+        return metres
+    if not Path(depth).exists():
+        return depth  # the one door says what is accepted
+    name = f"depth maps {Path(depth).name}"
+    return DepthMaps(open_maps(depth), scale=scale, name=name)
 
 
 def _looks_like_store(path: Path) -> bool:

@@ -185,6 +185,7 @@ def lift3d(
     ds: xr.Dataset,
     *,
     depth: Any = None,
+    video: Any = None,
     intrinsics: Any = None,
     model: str | os.PathLike[str] = "auto",
     device: str = "auto",
@@ -202,6 +203,9 @@ def lift3d(
     depth
         Where metres come from; see `seurat_tracks.depth.resolve_depth`. None: depth
         and positions are relative (every track starts at depth 1) and say so.
+    video
+        The tracks' video, for a depth model named in ``depth``; other sources need
+        none.
     intrinsics
         fx, fy, cx, cy in pixels, a 3 x 3 matrix, ``{"fov": degrees}``, or None for
         the Dataset's own or, with a warning, an assumed field of view of 60 degrees.
@@ -224,7 +228,7 @@ def lift3d(
 
     _check_settings(fuse, strides, iterations)
     validate_for_lift(ds, values=False)
-    source = resolve_depth(depth)
+    source = resolve_depth(depth, video=video)
     ds = set_intrinsics(ds, intrinsics)
     if source is not None:
         source.at_tracks(ds)  # faults of the source show before the network runs

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 import seurat_tracks as st
 from seurat_tracks.cli import app
 from seurat_tracks.notebook.animate import write_mp4
+from tests.fixtures.depth_models import save_tiny
 
 W, H, T = 96, 64, 12
 
@@ -139,6 +140,41 @@ class TestLift:
         assert ds.attrs["depth_source"] == "depth maps maps.npy"
         assert ds.attrs["intrinsics"] == [80, 80, 47.5, 31.5]
 
+    def test_maps_in_millimetres(self, tracked, tmp_path):
+        np.save(tmp_path / "maps.npy", np.full((T, H, W), 3000, np.uint16))
+        arguments = ("lift", tracked, "-o", tmp_path / "out.zarr", "--fov", "70")
+        arguments = (*arguments, "--depth", tmp_path / "maps.npy")
+        result = run(*arguments)
+        assert result.exit_code == 1
+        assert "scale=" in result.stderr
+        result = run(*arguments, "--depth-scale", "0.001")
+        assert result.exit_code == 0, result.stderr
+        assert st.open(tmp_path / "out.zarr").attrs["units"] == "m"
+
+    def test_depth_model_on_the_video(self, clip, tracked, tmp_path):
+        pytest.importorskip("transformers")
+        save_tiny("glpn", tmp_path / "tiny")
+        model = ("--depth", tmp_path / "tiny", "--depth-cache", tmp_path / "cache")
+        model = (*model, "--device", "cpu", "--fov", "70")
+        out = tmp_path / "out.zarr"
+        result = run("lift", tracked, "-o", out, *model)
+        assert result.exit_code == 1
+        assert "tracks hold none" in result.stderr
+        result = run("lift", tracked, "-o", out, *model, "--video", clip)
+        assert result.exit_code == 0, result.stderr
+        ds = st.open(out)
+        assert ds.attrs["depth_source"] == "tiny"
+        assert "unknown" in ds.attrs["depth_source_licence"]
+        assert np.isfinite(ds["depth"].where(ds["visible"], 1)).all()
+        (cache,) = (tmp_path / "cache").iterdir()
+        assert cache.name.startswith("tiny-")
+        assert result.stderr == ""
+        other = tmp_path / "other.zarr"
+        result = run("lift", clip, "-o", other, *model, "--video", clip)
+        assert result.exit_code == 2
+        result = run("lift", tracked, "-o", other, "--depth", "2", "--download")
+        assert result.exit_code == 2
+
     def test_refuses_before_working(self, clip, tmp_path):
         out = tmp_path / "out.zarr"
         for arguments, text in (
@@ -202,11 +238,17 @@ class TestErrors:
         assert "damaged.zarr: reading it fails" in result.stderr
 
     def test_maps_full_of_holes_are_told(self, tracked, tmp_path):
-        maps = tmp_path / "holes.npy"
-        np.save(maps, np.zeros((T, H, W), np.float32))
-        result = run("lift", tracked, "-o", tmp_path / "o.zarr", "--depth", maps)
+        maps = np.zeros((T, H, W), np.float32)
+        path = tmp_path / "holes.npy"
+        np.save(path, maps)
+        result = run("lift", tracked, "-o", tmp_path / "o.zarr", "--depth", path)
+        assert result.exit_code == 1
+        assert "are all holes" in result.stderr
+        maps[:, :, W // 2 :] = 3
+        np.save(path, maps)
+        result = run("lift", tracked, "-o", tmp_path / "o.zarr", "--depth", path)
         assert result.exit_code == 0, result.stderr
-        assert "36 of 36 tracks have no depth" in result.stderr
+        assert " of 36 tracks have no depth" in result.stderr
 
     def test_a_pipe_gets_no_progress_bars(self, clip, tmp_path):
         result = run("lift", clip, "-o", tmp_path / "out.zarr", "--grid", 3)

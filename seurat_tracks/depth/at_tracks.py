@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from seurat_tracks.depth.base import Span, distance_to_depth
 from seurat_tracks.errors import DepthError
 
@@ -26,6 +28,8 @@ class AtTracks:
         True if in metres, False if in an unknown unit shared by all.
     ray_length
         True if these are distances from the camera centre; needs intrinsics.
+    check
+        False to believe any number: no look at the unit.
     """
 
     span: Span = "run"
@@ -38,12 +42,36 @@ class AtTracks:
         licence: str = "",
         metric: bool = True,
         ray_length: bool = False,
+        check: bool = True,
     ) -> None:
         self.values = values
         self.name = name
         self.licence = licence
         self.metric = metric
         self.ray_length = ray_length
+        self.judged = check
+
+    def check(self) -> None:
+        """Look at the values, unless that were work (dask).
+
+        Raises
+        ------
+        DepthError
+            If none is a depth, or their median is no distance of a scene in metres.
+        """
+        from seurat_tracks.depth.plausible import unit_fault
+
+        if hasattr(self.values, "dask") or getattr(self.values, "chunks", None):
+            return
+        values = np.asarray(self.values, dtype=np.float64)
+        good = values[np.isfinite(values) & (values > 0)]
+        fault = None
+        if not len(good):
+            fault = "there is no depth in it: all values are NaN, infinite, 0 or less"
+        elif self.metric and self.judged:
+            fault = unit_fault(float(np.median(good)), "divide by 1000")
+        if fault is not None:
+            raise DepthError(f"{self.name}: {fault}")
 
     def at_tracks(self, ds: xr.Dataset) -> xr.DataArray:
         """Give the values in the Dataset's order, float32 (track, time).

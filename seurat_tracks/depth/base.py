@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Literal,
+    Protocol,
+    cast,
+    get_args,
+    runtime_checkable,
+)
 
 from seurat_tracks.errors import DepthError
 
@@ -10,6 +18,20 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Span = Literal["run", "track"]
+
+Kind = Literal["metric", "scale", "affine", "affine_disparity"]
+"""What the numbers of a source mean.
+
+"metric": metres. "scale": depth in an unknown unit, the same for all tracks and
+frames. "affine": depth up to an unknown factor and shift per video.
+"affine_disparity": inverse depth up to an unknown factor and shift per video, as
+relative depth models give it; larger is nearer.
+"""
+
+KINDS: tuple[str, ...] = get_args(Kind)
+
+AFFINE: tuple[str, ...] = ("affine", "affine_disparity")
+"""Kinds from which one factor per run makes no depth."""
 
 
 @runtime_checkable
@@ -29,6 +51,10 @@ class DepthSource(Protocol):
         "run": one scale for each visible run of a track (Eq. 10 of *Seurat*), right
         for depth measured in every frame. "track": one scale for the whole track,
         right for a single statement about it.
+
+    Two more are read where a source has them: ``kind`` (a `Kind`; see `kind_of`) and
+    ``check()``, which raises `DepthError` if the values cannot be what they are said
+    to be, and which `resolve_depth` calls before any work is done.
     """
 
     @property
@@ -66,6 +92,28 @@ class DepthSource(Protocol):
         DepthError
             If the source does not fit the Dataset.
         """
+
+
+def kind_of(source: DepthSource) -> Kind:
+    """Say what a source's numbers mean: its ``kind``, else what ``metric`` says."""
+    kind = getattr(source, "kind", None)
+    if kind is None:
+        return "metric" if source.metric else "scale"
+    return cast("Kind", kind)
+
+
+def check_kind(kind: object, where: str) -> None:
+    """Refuse what is no `Kind`.
+
+    Raises
+    ------
+    DepthError
+        The text begins with ``where`` and lists the kinds.
+    """
+    if kind not in KINDS:
+        raise DepthError(
+            f"{where}: kind must be one of {', '.join(KINDS)}, got {kind!r}"
+        )
 
 
 def positive_metres(value: Any, where: str) -> float:

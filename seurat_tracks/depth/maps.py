@@ -6,15 +6,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seurat_tracks.depth.base import Span, distance_to_depth
+from seurat_tracks.depth.base import (
+    AFFINE,
+    Kind,
+    Span,
+    check_kind,
+    distance_to_depth,
+)
+from seurat_tracks.depth.plausible import map_fault, reviewed
+from seurat_tracks.depth.sampling import (
+    DEFAULT_SAMPLING,
+    Sampling,
+    check_sampling,
+    sample_map,
+)
 from seurat_tracks.errors import DepthError
 
 if TYPE_CHECKING:
     import dask.array as da
     import xarray as xr
 
-MIN_VALID_WEIGHT = 0.5
-"""Share of the bilinear weight that must fall on valid map pixels."""
+__all__ = ["DepthMaps", "aspect_fault", "sample_map"]
 
 
 class DepthMaps:
@@ -23,14 +35,16 @@ class DepthMaps:
     Parameters
     ----------
     maps : array (time, y, x)
-        Depth along the optical axis: numpy (also memory-mapped), dask, zarr, or a
-        DataArray with dims time, y, x. NaN, infinity and values <= 0 are holes. A
-        DataArray with a ``time`` coordinate is matched to the tracks by frame
-        number; anything else must have one map per frame of the Dataset, in order.
-        The maps may be smaller or larger than the frames if the aspect ratio is the
-        same (to one map pixel).
+        Depth along the optical axis: numpy (also memory-mapped), dask, zarr, the
+        files of `seurat_tracks.depth.open_maps`, or a DataArray with dims time, y,
+        x. NaN, infinity and values <= 0 are holes. A DataArray with a ``time``
+        coordinate is matched to the tracks by frame number; anything else must have
+        one map per frame of the Dataset, in order. The maps may be smaller or larger
+        than the frames if the aspect ratio is the same (to one map pixel).
     scale
-        Metres per unit of the maps, 0.001 for millimetres.
+        Metres per unit of the maps: 0.001 for millimetres. Without it the maps must
+        be floating-point numbers and plausible metres. With ``disparity``, depth is
+        scale / value.
     name, licence
         What to record.
     metric
@@ -38,11 +52,23 @@ class DepthMaps:
         same in all frames.
     ray_length
         True if the maps hold distances from the camera centre; needs intrinsics.
+    disparity
+        True if the maps hold inverse depth or stereo disparity: larger is nearer.
+        ``scale`` must then be stated (1 for 1/m; focal length in pixels times
+        baseline in metres for disparity in pixels).
+    kind
+        What the values are, instead of ``metric``; see `seurat_tracks.depth.Kind`.
+        Maps of relative models are "affine" or "affine_disparity".
+    sampling
+        How maps are read between pixels; see `seurat_tracks.depth.sampling`.
+    check
+        False to believe any number: no look at units or direction.
 
     Raises
     ------
     DepthError
-        If the maps are not three-dimensional, or ``scale`` is not positive.
+        If the maps are not three-dimensional or the options contradict one another;
+        lists every fault.
     """
 
     span: Span = "run"
@@ -51,30 +77,84 @@ class DepthMaps:
         self,
         maps: Any,
         *,
-        scale: float = 1.0,
+        scale: float | None = None,
         name: str = "depth maps",
         licence: str = "",
         metric: bool = True,
         ray_length: bool = False,
+        disparity: bool = False,
+        kind: Kind | None = None,
+        sampling: Sampling = DEFAULT_SAMPLING,
+        check: bool = True,
     ) -> None:
         shape = tuple(getattr(maps, "shape", ()))
-        if len(shape) != 3:
-            raise DepthError(
-                f"{name}: depth maps must be (time, y, x), got shape {shape}"
-            )
         dims = getattr(maps, "dims", None)
-        if dims is not None and set(dims) != {"time", "y", "x"}:
-            raise DepthError(
-                f"{name}: dims must be time, y and x, got {tuple(dims)}; use .rename()"
+        faults = []
+        if len(shape) != 3:
+            faults.append(f"depth maps must be (time, y, x), got shape {shape}")
+        elif dims is not None and set(dims) != {"time", "y", "x"}:
+            faults.append(
+                f"dims must be time, y and x, got {tuple(dims)}; use .rename()"
             )
-        if not (np.isfinite(scale) and scale > 0):
-            raise DepthError(f"{name}: scale must be positive, got {scale!r}")
+        if scale is not None and not (np.isfinite(scale) and scale > 0):
+            faults.append(f"scale must be positive, got {scale!r}")
+        self.kind: Kind = kind or ("metric" if metric else "scale")
+        check_kind(self.kind, name)
+        check_sampling(sampling, name)
+        affine = self.kind in AFFINE
+        if disparity and affine:
+            faults.append(
+                f'disparity=True turns values into depth, and kind="{self.kind}" says '
+                "that this cannot be done: give one of them"
+            )
+        elif disparity and scale is None:
+            faults.append(
+                "disparity=True needs scale=, for depth = scale / value: 1 for values "
+                "in 1/m, focal length (pixels) times baseline (m) for stereo; where "
+                'it is unknown, say kind="affine_disparity" instead'
+            )
+        if ray_length and affine:
+            faults.append(f'ray_length=True cannot be undone for kind="{self.kind}"')
+        if faults:
+            raise DepthError(f"{name}: " + "; ".join(faults))
         self.maps = maps if dims is None else maps.transpose("time", "y", "x")
-        self.scale = float(scale)
+        self.stated = scale is not None
+        self.scale = 1.0 if scale is None else float(scale)
         self.name = name
         self.licence = licence
-        self.metric = metric
+        self.metric = self.kind == "metric"
         self.ray_length = ray_length
+        self.disparity = disparity
+        self.sampling: Sampling = sampling
+        self.judged = check
+
+    def check(self) -> None:
+        """Look at the first, middle and last map, unless that were work (dask).
+
+        Raises
+        ------
+        DepthError
+            If they cannot be what they are said to be, or all three are holes.
+        """
+        values = getattr(self.maps, "data", None)
+        if not self.judged or hasattr(self.maps, "dask") or hasattr(values, "dask"):
+            return
+        n = self.maps.shape[0]
+        empty = []
+        for i in sorted({0, n // 2, n - 1} if n else set()):
+            one = np.asarray(self.maps[i])
+            fault = map_fault(one, self.kind, self.stated or self.disparity)
+            if fault is not None:
+                raise DepthError(f"{self.name}: map {i}: {fault}")
+            good = np.isfinite(one)
+            if self.kind not in AFFINE:
+                good &= one > 0
+            empty.append(not good.any())
+        if empty and all(empty):
+            raise DepthError(
+                f"{self.name}: maps 0, {n // 2} and {n - 1} are all holes (NaN, "
+                "infinite, 0 or less): nothing can be measured on them"
+            )
 
     def at_tracks(self, ds: xr.Dataset) -> xr.DataArray:
         """Sample the maps under every track in every frame, lazily.
@@ -82,11 +162,11 @@ class DepthMaps:
         Returns
         -------
         float32 DataArray (track, time)
-            Bilinear between map pixels, whose centres lie at integers; positions are
-            carried to maps of another size by (x + 0.5) * map_width / width - 0.5.
-            Holes get no weight; NaN where more than half the weight falls on holes,
-            where ``xy`` is NaN, and outside the frame. Dask-backed: one frame's map
-            is loaded at a time in each worker.
+            Read between map pixels, whose centres lie at integers, as `sample_map`
+            does; NaN over holes, where ``xy`` is NaN, and outside the frame.
+            Dask-backed: one frame's map is loaded at a time in each worker.
+            Computing it raises `DepthError` if nothing is found under any visible
+            observation, or what is found cannot be the depth of these tracks.
 
         Raises
         ------
@@ -109,15 +189,27 @@ class DepthMaps:
             maps,
             "tyx",
             frame_size=(width, height),
+            sampling=self.sampling,
+            signed=self.kind in AFFINE,
+            name_of_maps=self.name,
+            kind=self.kind if self.judged else None,
+            stated=self.stated or self.disparity,
             concatenate=True,
             dtype=np.float32,
             meta=np.empty((0, 0), dtype=np.float32),
         )
         # Back to whole tracks, in the chunks the Dataset itself has.
         tracks = ds["xy"].chunksizes.get("track", (ds.sizes["track"],))
-        values = sampled.T.rechunk((tracks, -1)) * np.float32(self.scale)
+        values = sampled.T.rechunk((tracks, -1))
+        factor = np.float32(self.scale)
+        values = factor / values if self.disparity else values * factor
         result = xr.DataArray(values, dims=("track", "time"))
-        return distance_to_depth(result, ds, self.name) if self.ray_length else result
+        if self.ray_length:
+            result = distance_to_depth(result, ds, self.name)
+        result.data = reviewed(
+            result.data, ds, self.name, kind=self.kind, units=self.judged
+        )
+        return result
 
     def _frames(self, ds: xr.Dataset) -> da.Array:
         """One map per frame of the Dataset, chunked by frame."""
@@ -147,21 +239,9 @@ class DepthMaps:
                 f"{n} maps for {ds.sizes['time']} frames; give one map per frame, or a "
                 f"DataArray whose `time` coordinate holds frame numbers"
             )
-        width, height = ds.attrs["frame_size"]
-        if rows < 1 or columns < 1 or abs(columns * height / width - rows) > 1:
-            turned = (
-                " (are the maps (time, x, y)?)"
-                if (rows, columns)
-                == (
-                    width,
-                    height,
-                )
-                else ""
-            )
-            faults.append(
-                f"maps of {columns} x {rows} pixels do not have the aspect ratio of "
-                f"frames of {width} x {height}{turned}; crop or resize them first"
-            )
+        fault = aspect_fault("maps", (columns, rows), ds.attrs["frame_size"])
+        if fault is not None:
+            faults.append(fault)
         if faults:
             raise DepthError(f"{self.name}: " + "; ".join(faults))
         if not isinstance(maps, da.Array):
@@ -175,57 +255,37 @@ class DepthMaps:
         return maps.rechunk((1, rows, columns))
 
 
+def aspect_fault(what: str, size: tuple[int, int], frame_size: Any) -> str | None:
+    """Say if pictures of ``size`` (width, height) are not of frames of another size."""
+    columns, rows = size
+    width, height = frame_size
+    if rows >= 1 and columns >= 1 and abs(columns * height / width - rows) <= 1:
+        return None
+    turned = (rows, columns) == (width, height)
+    return (
+        f"{what} of {columns} x {rows} pixels do not have the aspect ratio of frames "
+        f"of {width} x {height}{' (are they (time, x, y)?)' if turned else ''}; crop "
+        "or resize them first"
+    )
+
+
 def _sample_blocks(
-    xy: np.ndarray, maps: np.ndarray, *, frame_size: tuple[float, float]
+    xy: np.ndarray,
+    maps: np.ndarray,
+    *,
+    frame_size: tuple[float, float],
+    sampling: Sampling,
+    signed: bool,
+    name_of_maps: str,
+    kind: Kind | None,
+    stated: bool,
 ) -> np.ndarray:
     out = np.empty(xy.shape[:2], dtype=np.float32)
     for t in range(len(xy)):
-        out[t] = sample_map(maps[t], xy[t], frame_size)
+        fault = None if kind is None else map_fault(maps[t], kind, stated)
+        if fault is not None:
+            raise DepthError(f"{name_of_maps}: {fault}")
+        out[t] = sample_map(
+            maps[t], xy[t], frame_size, sampling=sampling, signed=signed
+        )
     return out
-
-
-def sample_map(
-    depth_map: np.ndarray, xy: np.ndarray, frame_size: tuple[float, float]
-) -> np.ndarray:
-    """Depth of one map at points of its frame.
-
-    Parameters
-    ----------
-    depth_map : array (y, x)
-        Depth; NaN, infinity and values <= 0 are holes.
-    xy : float array (point, 2)
-        Pixel positions in the frame; NaN = no observation.
-    frame_size
-        Width and height of the frame, pixels.
-
-    Returns
-    -------
-    float32 array (point,)
-        See `DepthMaps.at_tracks`.
-    """
-    rows, columns = depth_map.shape
-    width, height = frame_size
-    x = (xy[:, 0].astype(np.float64) + 0.5) * (columns / width) - 0.5
-    y = (xy[:, 1].astype(np.float64) + 0.5) * (rows / height) - 0.5
-    # A frame reaches half a pixel beyond the outermost centres.
-    inside = (x >= -0.5) & (x <= columns - 0.5) & (y >= -0.5) & (y <= rows - 0.5)
-    x = np.clip(np.where(inside, x, 0), 0, columns - 1)
-    y = np.clip(np.where(inside, y, 0), 0, rows - 1)
-    x0 = np.floor(x).astype(np.intp)
-    y0 = np.floor(y).astype(np.intp)
-    fx, fy = x - x0, y - y0
-    total = np.zeros(len(x))
-    weight = np.zeros(len(x))
-    for dx, wx in ((0, 1 - fx), (1, fx)):
-        for dy, wy in ((0, 1 - fy), (1, fy)):
-            value = depth_map[
-                np.minimum(y0 + dy, rows - 1), np.minimum(x0 + dx, columns - 1)
-            ].astype(np.float64)
-            good = np.isfinite(value) & (value > 0)
-            w = np.where(good, wx * wy, 0)
-            weight += w
-            total += w * np.where(good, value, 0)
-    found = inside & (weight >= MIN_VALID_WEIGHT)
-    out = np.full(len(x), np.nan)
-    out[found] = total[found] / weight[found]
-    return out.astype(np.float32)

@@ -111,6 +111,14 @@ class TestAtTracks:
         with pytest.raises(DepthError, match="1 track labels, such as 9"):
             AtTracks(values).at_tracks(ds)
 
+    def test_values_that_are_no_metres(self, ds):
+        with pytest.raises(DepthError, match=r"millimetres: divide by 1000"):
+            anchor(ds, AtTracks(np.full((3, 5), 2300.0)))
+        with pytest.raises(DepthError, match="no depth in it"):
+            anchor(ds, AtTracks(np.zeros((3, 5))))
+        far = AtTracks(np.full((3, 5), 2300.0), check=False)
+        assert float(anchor(ds, far)["depth"].max()) > 1000
+
     def test_transposed_array(self, ds):
         with pytest.raises(DepthError, match="transpose"):
             AtTracks(np.ones((5, 3))).at_tracks(ds)
