@@ -26,6 +26,19 @@ _ITERATIONS = 4
 _VISIBLE = 0.6  # of visibility times confidence, as in the official evaluation
 
 
+def alltracker_source(tiny: bool = False) -> Source:
+    """Where AllTracker comes from; the small network has weights of its own."""
+    return Source(
+        title="AllTracker (tiny)" if tiny else "AllTracker",
+        repository=_REPOSITORY,
+        licence="MIT",
+        licence_url=f"{_REPOSITORY}/blob/main/LICENSE",
+        terms="they may be used and passed on with that licence.",
+        modules=("nets", "utils"),
+        weights_url=f"{_STORE}/alltracker{'_tiny' if tiny else ''}.pth",
+    )
+
+
 class AllTracker(LearnedTracker):
     """AllTracker, run by its authors' code.
 
@@ -86,16 +99,7 @@ class AllTracker(LearnedTracker):
         if image_size < 64:
             raise TrackerError(f"image_size must be 64 or more, got {image_size!r}.")
         self.image_size = image_size
-        file = "alltracker_tiny.pth" if tiny else "alltracker.pth"
-        self.source = Source(
-            title="AllTracker (tiny)" if tiny else "AllTracker",
-            repository=_REPOSITORY,
-            licence="MIT",
-            licence_url=f"{_REPOSITORY}/blob/main/LICENSE",
-            terms="they may be used and passed on with that licence.",
-            modules=("nets", "utils"),
-            weights_url=f"{_STORE}/{file}",
-        )
+        self.source = alltracker_source(tiny)
         self.use(self._load(weights, repo, tiny))
 
     def _load(

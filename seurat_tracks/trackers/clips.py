@@ -1,4 +1,4 @@
-"""Frames of a video as a tracker takes them, each encoded once, a bounded number kept."""
+"""Frames of a video as a tracker takes them, encoded once, a bounded number kept."""
 
 from __future__ import annotations
 
@@ -45,12 +45,8 @@ class Frames:
             begin = position - position % _TOGETHER
             end = min(begin + _TOGETHER, self._video.sizes["time"])
             wanted = [p for p in range(begin, end) if p not in self._held]
-            frames = dict(
-                zip(
-                    range(begin, end), iter_frames(self._video, begin, end), strict=True
-                )
-            )
-            items = self._encode(np.stack([frames[p] for p in wanted]))
+            decoded = list(iter_frames(self._video, begin, end))
+            items = self._encode(np.stack([decoded[p - begin] for p in wanted]))
             self.encoded += len(wanted)
             self._held.update(zip(wanted, items, strict=True))
         self._held.move_to_end(position)

@@ -9,7 +9,7 @@ followed along with the queries and dropped.
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class CoTracker(LearnedTracker):
     licence = "CC-BY-NC-4.0"
     source: Source
     predictor_class: str
-    predictor_settings: dict[str, Any]
+    predictor_settings: ClassVar[dict[str, Any]]
     least: int
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import ClassVar
 
 from seurat_tracks.trackers.cotracker import OfflineCoTracker, cotracker_source
 
@@ -36,7 +37,7 @@ class CoTracker2(OfflineCoTracker):
         "https://huggingface.co/facebook/cotracker/resolve/main/cotracker2.pth",
     )
     predictor_class = "CoTrackerPredictor"
-    predictor_settings = {"v2": True, "window_len": 8}  # noqa: RUF012
+    predictor_settings: ClassVar = {"v2": True, "window_len": 8}
     least = 8
 
     def __init__(

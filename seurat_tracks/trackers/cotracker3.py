@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import ClassVar
 
 from seurat_tracks.trackers.cotracker import OfflineCoTracker, cotracker_source
 
@@ -50,7 +51,7 @@ class CoTracker3(OfflineCoTracker):
         "https://huggingface.co/facebook/cotracker3/resolve/main/scaled_offline.pth",
     )
     predictor_class = "CoTrackerPredictor"
-    predictor_settings = {"offline": True, "v2": False, "window_len": 60}  # noqa: RUF012
+    predictor_settings: ClassVar = {"offline": True, "v2": False, "window_len": 60}
     least = 2
 
     def __init__(

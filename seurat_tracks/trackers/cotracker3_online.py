@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class CoTracker3Online(CoTracker):
         "https://huggingface.co/facebook/cotracker3/resolve/main/scaled_online.pth",
     )
     predictor_class = "CoTrackerOnlinePredictor"
-    predictor_settings = {"v2": False, "window_len": 16}  # noqa: RUF012
+    predictor_settings: ClassVar = {"v2": False, "window_len": 16}
     least = 2
 
     def __init__(

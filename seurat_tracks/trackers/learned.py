@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     import torch
 
 
+def is_whole(value: Any) -> bool:
+    """Whether a setting is a whole number."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
 @dataclass(frozen=True)
 class Followed:
     """Where points are in the frames of a clip, guesses of hidden ones included.
@@ -74,8 +79,7 @@ class LearnedTracker(ABC):
         if piece is not None:
             whole["piece"] = piece
         for key, value in whole.items():
-            number = isinstance(value, int | np.integer) and not isinstance(value, bool)
-            if not number or value < 1:
+            if not is_whole(value) or value < 1:
                 faults.append(f"{key} must be a whole number from 1, got {value!r}")
         if not faults and piece is not None and piece < 2 * overlap:
             faults.append(
@@ -117,7 +121,7 @@ class LearnedTracker(ABC):
         """
 
     def keep(self, plan: WindowPlan | None) -> int:
-        """Encoded frames worth keeping: those that are asked for again soon."""
+        """Say how many encoded frames are worth keeping: those soon asked for again."""
         longest = 0
         if plan is not None:
             longest = int((plan.frames.max(axis=1) - plan.start).max()) + 1

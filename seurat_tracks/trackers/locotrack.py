@@ -22,6 +22,20 @@ _STORE = (
 _SIZES = ("small", "base")
 
 
+def locotrack_source(model_size: str) -> Source:
+    """Where LocoTrack comes from; its weights are one file for each size."""
+    return Source(
+        title=f"LocoTrack ({model_size})",
+        repository=_REPOSITORY,
+        licence="Apache-2.0",
+        licence_url=f"{_REPOSITORY}/blob/main/LICENSE",
+        terms="they may be used and passed on with that licence.",
+        modules=("models",),
+        folder="locotrack_pytorch",
+        weights_url=f"{_STORE}/locotrack_{model_size}.ckpt",
+    )
+
+
 class LocoTrack(TAPIR):
     """LocoTrack, run by its authors' code in `locotrack_pytorch`.
 
@@ -66,16 +80,7 @@ class LocoTrack(TAPIR):
                 f"model_size must be {' or '.join(_SIZES)}, got {model_size!r}."
             )
         self.model_size = model_size
-        self.source = Source(
-            title=f"LocoTrack ({model_size})",
-            repository=_REPOSITORY,
-            licence="Apache-2.0",
-            licence_url=f"{_REPOSITORY}/blob/main/LICENSE",
-            terms="they may be used and passed on with that licence.",
-            modules=("models",),
-            folder="locotrack_pytorch",
-            weights_url=f"{_STORE}/locotrack_{model_size}.ckpt",
-        )
+        self.source = locotrack_source(model_size)
         super().__init__(
             weights,
             repo,

@@ -270,8 +270,8 @@ def read_state(path: Path, source: Source) -> dict[str, torch.Tensor]:
     )
     if not tensors or not held:
         raise WeightsError(
-            f"{path} holds no weights but {_said(held)}; {source.title} takes a dict of "
-            f"tensors by name, as in {source.weights_url}."
+            f"{path} holds no weights but {_said(held)}; {source.title} takes a dict "
+            f"of tensors by name, as in {source.weights_url}."
         )
     return dict(held)
 

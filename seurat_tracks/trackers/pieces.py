@@ -39,7 +39,7 @@ def piece_edges(
     """
     if piece is None or end - begin <= piece:
         return [(begin, end)]
-    starts = list(range(begin, end - piece, piece - overlap)) + [end - piece]
+    starts = [*range(begin, end - piece, piece - overlap), end - piece]
     return [(b, b + piece) for b in starts]
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seurat_tracks.errors import TrackerError
+from seurat_tracks.trackers.learned import is_whole
 
 if TYPE_CHECKING:
     import torch
@@ -20,10 +21,7 @@ if TYPE_CHECKING:
 
 def check_resolution(resolution: int, name: str) -> int:
     """Refuse a side of the picture that the networks cannot take."""
-    whole = isinstance(resolution, int | np.integer) and not isinstance(
-        resolution, bool
-    )
-    if not whole or resolution < 64 or resolution % 8:
+    if not is_whole(resolution) or resolution < 64 or resolution % 8:
         raise TrackerError(
             f"{name}: resolution must be a multiple of 8 from 64, got {resolution!r}."
         )

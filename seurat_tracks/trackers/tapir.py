@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -80,7 +80,7 @@ class TAPIR(LearnedTracker):
     name = "tapir"
     licence = "Apache-2.0"
     source = tapnet_source("TAPIR", f"{_STORE}/tapir_checkpoint_panning.pt")
-    extra_convs = False
+    architecture: ClassVar = {"pyramid_level": 0, "extra_convs": False}
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class TAPIR(LearnedTracker):
         path = find_weights(self.source, weights)
         self.module = official_module(self.source, "tapnet.torch.tapir_model", repo)
         with torch.random.fork_rng(devices=[]):
-            network = self.module.TAPIR(pyramid_level=1, extra_convs=self.extra_convs)
+            network = self.module.TAPIR(**self.architecture)
         fill(network, read_state(path, self.source), path, self.source)
         return network
 
@@ -169,8 +169,7 @@ class TAPIR(LearnedTracker):
         spread = {
             k: tuple(v[order.index(s)] for s in shared) for k, v in columns.items()
         }
-        made = self.module.FeatureGrids(**spread, resolutions=self._resolutions)
-        return made
+        return self.module.FeatureGrids(**spread, resolutions=self._resolutions)
 
     def answer(self, video: Any, points: Any, grids: Any) -> dict[str, Any]:
         """Run the official network on features that are there already."""
@@ -216,4 +215,4 @@ class BootsTAPIR(TAPIR):
     source = tapnet_source(
         "BootsTAPIR", f"{_STORE}/bootstap/bootstapir_checkpoint_v2.pt"
     )
-    extra_convs = True
+    architecture: ClassVar = {"pyramid_level": 1, "extra_convs": True}

@@ -108,8 +108,8 @@ class TAPNext(LearnedTracker):
             helper.restore_model_from_jax_checkpoint(network, str(path))
         except Exception as error:
             raise WeightsError(
-                f"{path} holds no weights of TAPNext ({type(error).__name__}: {error}). "
-                f"The fitting file is {self.source.weights_url}."
+                f"{path} holds no weights of TAPNext ({type(error).__name__}: "
+                f"{error}). The fitting file is {self.source.weights_url}."
             ) from error
         network.eval()
         network.requires_grad_(False)
@@ -137,7 +137,7 @@ class TAPNext(LearnedTracker):
     def _walk(
         self, clip: Clip, order: range, frame: np.ndarray, xy: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Positions (point, time, 2) and visibility 0..1 (point, time), in that order."""
+        """Positions (point, time, 2) and visibility 0..1 (point, time)."""
         import torch
 
         yx = to_raster(xy, clip.size, _SIDE)[:, ::-1]
