@@ -31,17 +31,20 @@ def both(kind: type[CoTracker], tmp_path: Path, **settings: Any) -> tuple[Any, A
     """The official predictor, and the adapter with the same weights from a file."""
     repo = checkout("SEURAT_COTRACKER_REPO", "github.com/facebookresearch/co-tracker")
     module = official(kind.source, "cotracker.predictor", repo)
+    torch.manual_seed(4)
     predictor = getattr(module, kind.predictor_class)(
         checkpoint=None, **kind.predictor_settings
     )
     # The heads' first values are so small that nothing would move, and all would hide.
+    # CoTracker2 with larger ones is chaotic: 1e-5 px in a query become 2 px.
     with torch.no_grad():
         former = predictor.model.updateformer
-        former.flow_head.weight.normal_(0, 0.005)
         if hasattr(former, "vis_conf_head"):
-            former.vis_conf_head.weight.normal_(0, 0.1)
-            former.vis_conf_head.bias.fill_(0.4)
+            former.flow_head.weight.normal_(0, 0.005)
+            former.vis_conf_head.weight.normal_(0, 0.02)
+            former.vis_conf_head.bias.fill_(0.35)
         else:
+            former.flow_head.weight.normal_(0, 0.0001)
             predictor.model.vis_predictor[0].bias.fill_(2.2)
     path = tmp_path / "weights.pth"
     torch.save(predictor.model.state_dict(), path)
@@ -60,7 +63,7 @@ def compare(
     assert difference < 1e-5 * max(SIZE)
     assert (got.visible[wanted] == visible.T[wanted]).all()
     assert 0 < visible.mean() < 1
-    assert np.abs(np.diff(tracks, axis=0)).max() > 0.5  # something moved
+    assert np.abs(np.diff(tracks, axis=0)).max() > 0.2  # something moved
 
 
 @pytest.mark.slow
