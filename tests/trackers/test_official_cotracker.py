@@ -41,8 +41,9 @@ def both(kind: type[CoTracker], tmp_path: Path, **settings: Any) -> tuple[Any, A
         former = predictor.model.updateformer
         if hasattr(former, "vis_conf_head"):
             former.flow_head.weight.normal_(0, 0.005)
-            former.vis_conf_head.weight.normal_(0, 0.02)
-            former.vis_conf_head.bias.fill_(0.35)
+            online = kind is CoTracker3Online  # two windows add up, and two heads count
+            former.vis_conf_head.weight.normal_(0, 0.006 if online else 0.02)
+            former.vis_conf_head.bias.fill_(0.45 if online else 0.35)
         else:
             former.flow_head.weight.normal_(0, 0.0001)
             predictor.model.vis_predictor[0].bias.fill_(2.2)
