@@ -112,7 +112,6 @@ def depth_ratio(
         validate_for_lift(ds)
     path = find_weights(model)
     info = load_model(path)
-    T = ds.sizes["time"]
     cuts = _cut_positions(ds)
     frame_size = tuple(int(v) for v in ds.attrs["frame_size"])
     settings = _Settings(
@@ -307,9 +306,10 @@ def _support(
     if "support_xy" in ds:
         if ds.sizes["step"] != length:
             raise SchemaError(
-                f"model {model.name!r} sees windows of {length} frames, but the support "
-                f"was tracked through windows of {ds.sizes['step']}; take another "
-                'model, or let support be drawn from the tracks: ds.drop_dims("window")'
+                f"model {model.name!r} sees windows of {length} frames, but the "
+                f"support was tracked through windows of {ds.sizes['step']}; take "
+                "another model, or let support be drawn from the tracks: "
+                'ds.drop_dims("window")'
             )
         start = np.searchsorted(ds["time"].values, ds["window_start"].values)
         stride = ds["window_stride"].values

@@ -78,8 +78,8 @@ def plan_windows(
         Window steps between the starts of neighbouring windows (S of the paper), half
         of the length by default; a window of stride d starts every ``step * d`` frames.
     strides
-        Frame strides, `usual_strides` by default. Stride 1 always covers the whole video; a larger stride is
-        used only in shots that hold a whole window of it.
+        Frame strides, `usual_strides` by default. Stride 1 always covers the whole
+        video; a larger stride is used only in shots that hold a whole window of it.
     cuts
         Positions of the first frame of each new shot.
 

@@ -19,6 +19,9 @@ from seurat_tracks.errors import (
     WeightsError,
 )
 from seurat_tracks.evaluation.ratio import log_ratio_error
+from seurat_tracks.model.config import ModelConfig
+from seurat_tracks.model.network import SeuratNetwork
+from seurat_tracks.model.pretrained import save_weights
 from seurat_tracks.scenes.generate import SceneBatch, SceneConfig, make_scenes
 from seurat_tracks.windows import plan_windows
 
@@ -352,3 +355,22 @@ def test_other_methods_answer_as_lift3d_does(ds: xr.Dataset) -> None:
     assert out.xyz.dims == ("track", "time", "axis")
     with pytest.raises(SeuratTracksError, match="nothing"):
         ds.seurat.lift3d(method="nothing")
+
+
+def test_a_network_of_longer_windows(tmp_path: Path, ds: xr.Dataset) -> None:
+    size = ModelConfig(window=12, width=32, heads=2, layers=1, pair_width=8, motions=1)
+    torch.manual_seed(0)
+    path = tmp_path / "long.safetensors"
+    save_weights(path, SeuratNetwork(size).state_dict(), size, record={})
+    with pytest.raises(SchemaError, match=r"windows of 12 frames.*windows of 8"):
+        ds.seurat.depth_ratio(model=path)
+    alone = ds.drop_dims("window").drop_vars("query_frame", errors="ignore")
+    for fuse in ("windows", "chain"):
+        out = alone.seurat.depth_ratio(model=path, device="cpu", fuse=fuse)
+        lazy = alone.chunk({"track": 7}).seurat.depth_ratio(
+            model=path, device="cpu", fuse=fuse
+        )
+        assert np.isfinite(out["log_depth_ratio"]).all()
+        xr.testing.assert_allclose(lazy["log_depth_ratio"], out["log_depth_ratio"])
+    with pytest.raises(SeuratTracksError, match="windows of 12 frames"):
+        next(iter(st.stream([alone], model=path)))

@@ -20,6 +20,14 @@ def test_last_window_is_shifted_back_not_padded() -> None:
     assert (plan.frames >= 0).all()
 
 
+def test_longer_windows_have_fewer_strides() -> None:
+    plan = plan_windows(200, length=32)
+    assert plan.frames.shape[1] == 32
+    assert sorted(set(plan.stride.tolist())) == [1, 2, 4]
+    assert set(np.diff(plan.start[plan.stride == 2])[:-1].tolist()) == {32}
+    assert sorted(set(plan_windows(200).stride.tolist())) == [1, 2, 4, 8, 16]
+
+
 def test_short_video_is_padded() -> None:
     plan = plan_windows(5)
     assert plan.frames.tolist() == [[0, 1, 2, 3, 4, -1, -1, -1]]

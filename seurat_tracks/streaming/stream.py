@@ -127,6 +127,11 @@ def stream(
     metres = read_depth(depth)
     path = find_weights(model)
     info = load_model(path)
+    if info.config.window != WINDOW_LENGTH:
+        raise SeuratTracksError(
+            f"model {info.name!r} sees windows of {info.config.window} frames; a "
+            f"stream has windows of {WINDOW_LENGTH}: take another model"
+        )
     network = cached_network(str(path), info.hash, resolve_device(device))
     attrs = {
         "model": info.name,

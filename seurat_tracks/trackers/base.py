@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import importlib
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import xarray as xr
 
 from seurat_tracks.errors import TrackerError
+from seurat_tracks.trackers.plugins import load_plugin, plugin_names
 from seurat_tracks.trackers.queries import Queries
 from seurat_tracks.windows import WindowPlan
 
@@ -97,41 +100,69 @@ class Tracker(Protocol):
         ...
 
 
-_REGISTRY: dict[str, Callable[[], Tracker]] = {}
+_REGISTRY: dict[str, Callable[..., Tracker]] = {}
+
+_OURS = {
+    "alltracker": "alltracker:AllTracker",
+    "bootstapir": "tapir:BootsTAPIR",
+    "cotracker2": "cotracker2:CoTracker2",
+    "cotracker3": "cotracker3:CoTracker3",
+    "cotracker3_online": "cotracker3_online:CoTracker3Online",
+    "lk": "lucas_kanade:LucasKanade",
+    "locotrack": "locotrack:LocoTrack",
+    "tapir": "tapir:TAPIR",
+    "tapnext": "tapnext:TAPNext",
+}
+"""Trackers of this package: file and class, loaded when asked for."""
 
 
-def register_tracker(name: str, make: Callable[[], Tracker]) -> None:
-    """Make a tracker known by name.
+def register_tracker(name: str, make: Callable[..., Tracker]) -> None:
+    """Make a tracker known by name, in this process.
+
+    A package that brings a tracker names it in its metadata instead, in the group
+    `seurat_tracks.trackers.plugins.GROUP`.
 
     Parameters
     ----------
     name
         What `get_tracker` is asked for.
     make
-        Called without arguments when the tracker is first wanted.
+        Called with the caller's settings when the tracker is wanted.
 
     Raises
     ------
     TrackerError
         The name is taken.
     """
-    if name in _REGISTRY:
+    if name in _REGISTRY or name in _OURS:
         raise TrackerError(f"a tracker named {name!r} is registered already.")
     _REGISTRY[name] = make
 
 
 def available_trackers() -> list[str]:
-    """Names that `get_tracker` knows, sorted."""
-    return sorted(_REGISTRY)
+    """Names that `get_tracker` knows, sorted; those of installed packages too."""
+    return sorted({*_REGISTRY, *_OURS, *plugin_names()})
 
 
-def get_tracker(tracker: str | Tracker) -> Tracker:
+def get_tracker(tracker: str | Tracker, **settings: Any) -> Tracker:
     """Return the tracker of this name; a tracker object is passed through.
+
+    Parameters
+    ----------
+    tracker
+        One of `available_trackers`, or an object with the methods of `Tracker`.
+    settings
+        What the tracker of this name is made with, such as `weights` and `device`.
 
     Raises
     ------
     TrackerError
-        No tracker has this name; close matches and all known names are listed.
+        No tracker has this name (close matches and all known names are listed); it
+        has no such setting; a plugin is broken; or what the tracker needs is not
+        there.
+    WeightsError
+        Its weights are missing, damaged or another model's, or the device is not
+        there.
     """
     if not isinstance(tracker, str):
         if not callable(getattr(tracker, "track", None)):
@@ -139,21 +170,69 @@ def get_tracker(tracker: str | Tracker) -> Tracker:
                 f"{type(tracker).__name__} is no tracker: it has no method `track`. "
                 f"Known by name: {', '.join(available_trackers())}."
             )
+        if settings:
+            raise TrackerError(
+                f"settings ({', '.join(sorted(settings))}) go with a tracker's name; "
+                f"{type(tracker).__name__} is made already: give them when making it."
+            )
         return tracker
-    if tracker not in _REGISTRY:
-        close = difflib.get_close_matches(tracker, _REGISTRY, n=3, cutoff=0.4)
-        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    make = _find(tracker)
+    _check_settings(tracker, make, settings)
+    made = make(**settings)
+    lacking = [n for n in ("name", "licence", "track") if not hasattr(made, n)]
+    if lacking:
         raise TrackerError(
-            f"there is no tracker {tracker!r}.{hint} "
-            f"Known: {', '.join(available_trackers())}."
+            f"what was made for tracker {tracker!r} is no tracker: "
+            f"{type(made).__name__} has no {' and no '.join(lacking)}."
         )
-    return _REGISTRY[tracker]()
+    return made
 
 
-def _lucas_kanade() -> Tracker:
-    from seurat_tracks.trackers.lucas_kanade import LucasKanade
+def _find(name: str) -> Callable[..., Tracker]:
+    if name in _OURS:
+        module, _, attribute = _OURS[name].partition(":")
+        found = importlib.import_module(f"seurat_tracks.trackers.{module}")
+        made: Callable[..., Tracker] = getattr(found, attribute)
+        return made
+    if name in _REGISTRY:
+        return _REGISTRY[name]
+    plugin = load_plugin(name)
+    if plugin is not None:
+        return plugin
+    known = available_trackers()
+    close = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+    raise TrackerError(
+        f"there is no tracker {name!r}.{hint} Known: {', '.join(known)}."
+    )
 
-    return LucasKanade()
 
-
-register_tracker("lk", _lucas_kanade)
+def _check_settings(
+    name: str, make: Callable[..., Tracker], settings: dict[str, Any]
+) -> None:
+    try:
+        parameters = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError):  # made in C: it will say itself what it takes
+        return
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    known = [
+        p.name
+        for p in parameters
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
+    unknown = sorted(set(settings) - set(known))
+    if unknown and not open_ended:
+        raise TrackerError(
+            f"the tracker {name!r} has no setting {', '.join(unknown)}; it has "
+            f"{', '.join(known) or 'none'}."
+        )
+    missing = [
+        p.name
+        for p in parameters
+        if p.default is p.empty and p.name in known and p.name not in settings
+    ]
+    if missing:
+        raise TrackerError(
+            f"the tracker {name!r} needs {' and '.join(f'{m}=' for m in missing)}: "
+            "see the table in docs/trackers.md."
+        )

@@ -19,6 +19,7 @@ from seurat_tracks.trackers.base import (
     TrackResult,
     get_tracker,
 )
+from seurat_tracks.trackers.checks import check_result
 from seurat_tracks.trackers.queries import Queries, grid, parse_queries
 from seurat_tracks.windows import DEFAULT_STRIDES, WindowPlan, plan_windows
 
@@ -34,6 +35,7 @@ def track(
     cuts: Literal["auto"] | Iterable[int] | None = "auto",
     ids: Sequence[Any] | None = None,
     progress: bool | None = None,
+    **settings: Any,
 ) -> xr.Dataset:
     """Track points through a video.
 
@@ -46,7 +48,8 @@ def track(
         the first frame; (N, 3) of frame, x, y; or named columns (dict, DataFrame,
         Dataset). None: a grid on the first frame.
     tracker
-        Name of a tracker (`available_trackers`), or a tracker object.
+        Name of a tracker (`available_trackers`), or a tracker object. What each
+        needs is in the table of docs/trackers.md.
     grid
         Points along each side of the query grid; used where `queries` is None.
     strides
@@ -60,6 +63,9 @@ def track(
         Unique ids of the tracks, in the order of the queries; 0, 1, ... by default.
     progress
         False for no progress bar.
+    settings
+        What the tracker of that name is made with, such as `weights`, `repo`,
+        `device` and `piece`.
 
     Returns
     -------
@@ -73,7 +79,11 @@ def track(
     ------
     TrackerError
         No queries, queries that do not fit the video, a video of one frame, an
-        unknown tracker, ids or cuts that make no sense. Nothing is tracked then.
+        unknown tracker or setting, ids or cuts that make no sense: nothing is tracked
+        then. Also where a tracker's answer has another order or shape than its
+        queries.
+    WeightsError
+        The tracker's weights or its device are not there, or do not fit.
     VideoError
         The video cannot be opened or breaks.
 
@@ -91,7 +101,7 @@ def track(
     >>> ds.xy.sel(coord="x").round(1).values.tolist()
     [[30.0, 31.0, 32.0]]
     """
-    engine = get_tracker(tracker)
+    engine = get_tracker(tracker, **settings)
     frames = open_video(video)
     n = frames.sizes["time"]
     if n < 2:
@@ -119,6 +129,7 @@ def track(
     result = engine.track(
         frames, points, plan, cuts=places, support_grid=SUPPORT_GRID, progress=bar
     )
+    check_result(result, points, n, frames.attrs["frame_size"], plan, engine.name)
     if result.visible.sum() == len(points):
         warnings.warn(
             f"no point of {frames.attrs['source']} could be followed to another frame: "

@@ -1,0 +1,123 @@
+"""CoTracker3, online: a window of 16 frames slides over a shot of any length."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, ClassVar
+
+import numpy as np
+
+from seurat_tracks.trackers.clips import Clip
+from seurat_tracks.trackers.cotracker import CoTracker, cotracker_source
+from seurat_tracks.trackers.learned import Followed
+from seurat_tracks.windows import WindowPlan
+
+
+class CoTracker3Online(CoTracker):
+    """CoTracker3 online, run by the official package `cotracker`.
+
+    Parameters
+    ----------
+    weights
+        Path of `scaled_online.pth`, or "official" to have it downloaded.
+    repo, device, interp_shape, points
+        As in `seurat_tracks.trackers.cotracker3.CoTracker3`.
+    piece
+        None: the window slides over the whole shot and nothing is handed on; memory
+        holds one window and the answers. A number cuts shots as the offline trackers
+        do.
+    overlap
+        Frames that two pieces share.
+
+    Raises
+    ------
+    TrackerError, WeightsError
+        As there.
+
+    Notes
+    -----
+    The official predictor looks forwards only; frames before a query are followed on
+    the reversed shot. The 6 x 6 extra points of the offline predictor are followed
+    along here too (`add_support_grid`). Visibility times confidence above 0.6 counts
+    as visible, as there.
+    """
+
+    name = "cotracker3_online"
+    source = cotracker_source(
+        "CoTracker3 (online)",
+        "https://huggingface.co/facebook/cotracker3/resolve/main/scaled_online.pth",
+    )
+    predictor_class = "CoTrackerOnlinePredictor"
+    predictor_settings: ClassVar = {"v2": False, "window_len": 16}
+    least = 2
+
+    def __init__(
+        self,
+        weights: str | os.PathLike[str] | None = None,
+        repo: str | os.PathLike[str] | None = None,
+        *,
+        device: str = "auto",
+        interp_shape: tuple[int, int] | None = None,
+        piece: int | None = None,
+        overlap: int = 12,
+        points: int = 1024,
+    ) -> None:
+        super().__init__(
+            weights,
+            repo,
+            device=device,
+            interp_shape=interp_shape,
+            piece=piece,
+            overlap=overlap,
+            points=points,
+        )
+
+    def keep(self, plan: WindowPlan | None) -> int:
+        """Frames worth keeping: at least two windows."""
+        return max(super().keep(plan), 4 * self.predictor.step)
+
+    def follow(
+        self, clip: Clip, frame: np.ndarray, xy: np.ndarray, *, backward: bool
+    ) -> Followed:
+        """Slide the official predictor over the clip, and over the reversed clip."""
+        length = len(clip)
+        answer = self._slide(clip, range(length), frame, xy)
+        last = int(frame.max())
+        if backward and last > 0:
+            back = self._slide(clip, range(last, -1, -1), last - frame, xy)
+            early = np.arange(last + 1) < frame[:, None]
+            for ahead, behind in zip(answer, back, strict=True):
+                reverse, part = behind[:, ::-1], ahead[:, : last + 1]
+                part[early] = reverse[early]
+        return Followed(*answer)
+
+    def _slide(
+        self, clip: Clip, order: range, frame: np.ndarray, xy: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        import torch
+
+        n, length, step = len(frame), len(order), self.predictor.step
+        queries = self.queries(clip, frame, xy)
+
+        def chunk(begin: int) -> Any:
+            some = order[begin : begin + 2 * step]
+            return torch.stack([clip[i] for i in some])[None]
+
+        self._sure.clear()
+        self.predictor(
+            video_chunk=chunk(0),
+            is_first_step=True,
+            queries=queries,
+            add_support_grid=True,
+        )
+        for begin in range(0, max(length - step, 1), step):
+            self._sure.clear()
+            tracks, visible = self.predictor(
+                video_chunk=chunk(begin), add_support_grid=True
+            )
+        where, sure = self.numpy(tracks[0], self._sure[-1][0, :, :n])
+        return (
+            (where / self.scale(clip)).swapaxes(0, 1).astype(np.float32),
+            visible[0].cpu().numpy().T.copy(),
+            np.clip(sure.T, 0, 1),
+        )
