@@ -466,7 +466,7 @@ def _restore(ds: xr.Dataset, name: str) -> xr.Dataset:
     for key, source in sources.items():
         out[key].attrs = dict(source.attrs)
     shown = out["xy"].notnull().all("coord")
-    out["visible"] = (out["visible"] & shown).assign_attrs(out["visible"].attrs)
+    out["visible"] = out["visible"].copy(data=out["visible"].data & shown.data)
     theirs = {"ds_type", "time_unit", "source_software", "log"}
     out.attrs = {
         k: _plain(v)
