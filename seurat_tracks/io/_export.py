@@ -89,7 +89,7 @@ def blocks(ds: xr.Dataset) -> Iterator[Block]:
     names = [n for n in ("xyz", "xy", "visible", "depth_ratio_sigma") if n in ds]
     part = ds[names].reset_coords(drop=True)
     start = 0
-    for size in _block_sizes(ds):
+    for size in block_sizes(ds):
         piece = part.isel(track=slice(start, start + size)).compute()
         xyz = piece["xyz"].transpose("track", "time", "axis").values
         xyz = xyz.astype(np.float32)
@@ -109,7 +109,19 @@ def blocks(ds: xr.Dataset) -> Iterator[Block]:
         start += size
 
 
-def _block_sizes(ds: xr.Dataset) -> Sequence[int]:
+def block_sizes(ds: xr.Dataset) -> Sequence[int]:
+    """Say how many tracks each block of `blocks` will have.
+
+    Parameters
+    ----------
+    ds
+        Lifted tracks.
+
+    Returns
+    -------
+    sequence of int
+        The chunks of a lazy Dataset; else blocks of some million values.
+    """
     chunks = ds["xyz"].chunksizes.get("track")
     if chunks:
         return [int(v) for v in chunks]

@@ -14,6 +14,7 @@ from seurat_tracks.errors import SeuratTracksError, VideoError
 from seurat_tracks.io._export import (
     Block,
     about,
+    block_sizes,
     blocks,
     check_lifted,
     colours,
@@ -103,12 +104,12 @@ def write_rrd(
     with replacing(path) as partial:
         recording = rr.RecordingStream(APPLICATION)
         try:
-            recording.save(partial, default_blueprint=_blueprint(tail))
+            recording.save(partial, default_blueprint=_blueprint(ds, tail))
             _write_still(rr, recording, ds)
             for block in blocks(ds):
                 if radius is None:
                     radius = _radius(block)
-                _write_block(rr, recording, ds, block, radius)
+                _write_block(rr, recording, ds, block, radius, tail)
             if frames is not None:
                 _write_video(rr, recording, ds, frames, jpeg_quality)
         finally:
@@ -117,7 +118,7 @@ def write_rrd(
     return Path(path)
 
 
-def _blueprint(tail: int) -> Any:
+def _blueprint(ds: xr.Dataset, tail: int) -> Any:
     """Lay out 3D beside the picture, with the tails of the last frames."""
     import rerun.blueprint as rrb
 
@@ -130,12 +131,14 @@ def _blueprint(tail: int) -> Any:
             )
         ]
     )
+    starts = np.cumsum([0, *block_sizes(ds)])[:-1]
+    tails = {f"/{CAMERA}/tails/{_part(int(start))}": past for start in starts}
     return rrb.Blueprint(
         rrb.Horizontal(
             rrb.Spatial3DView(
                 origin="/world",
                 name="3D",
-                overrides={f"/{CAMERA}/tails": past} if tail else {},
+                overrides=tails if tail else {},
             ),
             rrb.Vertical(
                 rrb.Spatial2DView(origin=f"/{IMAGE}", name="image"),
@@ -169,10 +172,10 @@ def _write_still(rr: Any, recording: Any, ds: xr.Dataset) -> None:
 
 
 def _write_block(
-    rr: Any, recording: Any, ds: xr.Dataset, block: Block, radius: float
+    rr: Any, recording: Any, ds: xr.Dataset, block: Block, radius: float, tail: int
 ) -> None:
     """Write a chunk of tracks as columns, one row a frame."""
-    name = f"from_{block.start}"
+    name = _part(block.start)
     paint = colours(block.start + np.arange(len(block.xyz)))
     dim = np.rint(paint * _DIM).astype(np.uint8)
     ids = np.array([str(v) for v in ds["track"].values[block.start :][: len(paint)]])
@@ -203,12 +206,19 @@ def _write_block(
     size2 = rr.Points2D.from_fields(radii=rr.Radius.ui_points(3.0))
     recording.log(f"{IMAGE}/points/{name}", size2, static=True)
 
+    if not tail:
+        return
     joined = np.zeros_like(block.seen)
     joined[:, 1:] = steps(block.seen, ds["time"].values)
     ends = np.stack([np.roll(block.xyz, 1, axis=1), block.xyz], axis=2)
     send(f"{CAMERA}/tails", rr.LineStrips3D, joined, paint, strips=ends)
-    width = rr.LineStrips3D.from_fields(radii=rr.Radius.ui_points(1.0))
+    width = rr.LineStrips3D.from_fields(radii=rr.Radius.ui_points(1.5))
     recording.log(f"{CAMERA}/tails/{name}", width, static=True)
+
+
+def _part(start: int) -> str:
+    """Name the entity of the block that begins at a track's position."""
+    return f"from_{start}"
 
 
 def _times(rr: Any, ds: xr.Dataset) -> list[Any]:
