@@ -215,7 +215,6 @@ def _numbers(
             header=None,
             dtype=np.float64,
             quoting=csv.QUOTE_NONE,
-            float_precision="round_trip",
             skip_blank_lines=False,
         ).to_numpy()
     except ValueError:
@@ -243,7 +242,7 @@ def _frames(path: Path, values: np.ndarray) -> np.ndarray:
         whole = (np.abs(values) < 2**53) & (values == np.rint(values))
     if not whole.all():
         raise SeuratTracksError(
-            f"{path}: the first column holds {values[~whole][0]!r}, expected frame "
+            f"{path}: the first column holds {values[~whole][0]:g}, expected frame "
             "numbers"
         )
     return values.astype(np.int64)

@@ -20,7 +20,7 @@ import xarray as xr
 
 from seurat_tracks._version import __version__
 from seurat_tracks.errors import SchemaError, SeuratTracksError
-from seurat_tracks.io._hdf5 import errors_of, is_hdf5
+from seurat_tracks.io._hdf5 import errors_of, is_hdf5, open_hdf5
 from seurat_tracks.io.arrays import from_arrays
 from seurat_tracks.io.poses import (
     DEFAULT_INDIVIDUAL,
@@ -359,8 +359,6 @@ def recognises(path: str | os.PathLike[str]) -> bool:
     if not is_hdf5(path):
         return False
     try:
-        from seurat_tracks.io._hdf5 import open_hdf5
-
         with open_hdf5(path, _WHAT) as file:
             return "position" in file and any(
                 set(p) <= set(file) for p in _PAIRS.values()
@@ -594,6 +592,8 @@ def _engine(path: Path) -> str:
     if not is_hdf5(path):
         raise SeuratTracksError(f"{path} is not {_WHAT}: it is no netCDF-4 file")
     _need_h5netcdf(path)
+    with open_hdf5(path, _WHAT):  # h5netcdf complains from a destructor if this fails
+        pass
     return "h5netcdf"
 
 

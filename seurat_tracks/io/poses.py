@@ -100,7 +100,8 @@ def build_poses(
     Raises
     ------
     SeuratTracksError
-        If there are no keypoints, or `min_confidence` is not in 0..1.
+        If there are no keypoints, `min_confidence` is not in 0..1, or nothing is above
+        it.
     SchemaError
         If the tracks break the contract.
     """
@@ -116,6 +117,11 @@ def build_poses(
         with np.errstate(invalid="ignore"):
             above = score > min_confidence
         visible &= above | (np.isnan(score) & unscored_seen)
+        if not visible.any():
+            raise SeuratTracksError(
+                f"no keypoint has a confidence above min_confidence={min_confidence}; "
+                f"the largest is {np.nanmax(score):.3g}. Cure: give a lower one"
+            )
     ds = from_arrays(
         xy,
         visible,
