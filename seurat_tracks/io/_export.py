@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from seurat_tracks._version import __version__
-from seurat_tracks.errors import SchemaError, SeuratTracksError
+from seurat_tracks.errors import CameraError, SchemaError, SeuratTracksError
 from seurat_tracks.schema import validate
 
 _BLOCK_VALUES = 4_000_000
@@ -128,6 +128,67 @@ def block_sizes(ds: xr.Dataset) -> Sequence[int]:
     n = ds.sizes["track"]
     size = max(1, _BLOCK_VALUES // max(ds.sizes["time"], 1))
     return [min(size, n - i) for i in range(0, n, size)]
+
+
+def in_world(ds: xr.Dataset) -> bool:
+    """Say whether `xyz` is in the world of camera poses, not in the camera's frame.
+
+    Parameters
+    ----------
+    ds
+        Lifted tracks.
+
+    Returns
+    -------
+    bool
+    """
+    return ds.attrs.get("frame_of_reference") == "world"
+
+
+def axes_of(ds: xr.Dataset, camera: str) -> str:
+    """Say in words what the axes of `xyz` are.
+
+    Parameters
+    ----------
+    ds
+        Lifted tracks.
+    camera
+        What they are in the camera's frame.
+
+    Returns
+    -------
+    str
+    """
+    return "world, as the camera poses have it" if in_world(ds) else camera
+
+
+def camera_to_world(ds: xr.Dataset) -> np.ndarray | None:
+    """Return where the camera is, if the Dataset says.
+
+    Parameters
+    ----------
+    ds
+        Tracks; poses are the variable ``camera_to_world`` (time, row, column).
+
+    Returns
+    -------
+    float64 array (time, 4, 4) or None
+        NaN throughout where a frame's pose is unknown.
+
+    Raises
+    ------
+    CameraError
+        If the variable has another shape.
+    """
+    if "camera_to_world" not in ds:
+        return None
+    poses = ds["camera_to_world"].transpose("time", ...).values.astype(np.float64)
+    if poses.shape != (ds.sizes["time"], 4, 4):
+        raise CameraError(
+            f"camera_to_world has shape {poses.shape}, expected "
+            f"{(ds.sizes['time'], 4, 4)}"
+        )
+    return poses
 
 
 def about(ds: xr.Dataset, axes: str) -> dict[str, str]:

@@ -14,8 +14,10 @@ from seurat_tracks.io._export import (
     Block,
     about,
     blocks,
+    camera_to_world,
     check_lifted,
     colours,
+    in_world,
     one_line,
     replacing,
 )
@@ -57,8 +59,9 @@ def write_colmap(
         ``points3D.txt``.
     world_to_camera : float array (time, 3 or 4, 4)
         One pose a frame, which takes points of the world to the camera (x right, y
-        down, z forward), in the units of ``xyz``. None: the Dataset's variable
-        ``world_to_camera`` (time, row, column).
+        down, z forward), in the units of ``xyz``. None: the inverse of the Dataset's
+        variable ``camera_to_world`` (time, row, column), if it has one. Every frame
+        needs a pose: select the frames that have one.
     max_error
         Leave out points with a larger mean reprojection error, in pixels. None keeps
         all.
@@ -108,7 +111,7 @@ def write_colmap(
         with (folder / "points3D.txt").open("w") as file:
             file.write(f"{notes}# POINT3D_ID, X, Y, Z, R, G, B, ERROR, TRACK[]\n")
             for block in blocks(ds):
-                found = _still_points(block, poses, camera, max_error)
+                found = _still_points(block, poses, camera, max_error, in_world(ds))
                 index = _indices(found.time, place)
                 _write_points(file, block, found, index, ids)
                 number = block.start + found.track + 1
@@ -119,8 +122,12 @@ def write_colmap(
 
 def _poses(ds: xr.Dataset, given: Any) -> np.ndarray:
     """Return poses as float64 (time, 3, 4), or every fault in one error."""
-    if given is None and "world_to_camera" in ds:
-        given = ds["world_to_camera"].transpose("time", ...).values
+    if given is None:
+        known = camera_to_world(ds)
+        if known is not None:
+            given = np.full_like(known, np.nan)
+            finite = np.isfinite(known).all((1, 2))
+            given[finite] = np.linalg.inv(known[finite])
     if given is None:
         raise SchemaError(
             "COLMAP needs camera poses, and the Dataset has none. Cure: give "
@@ -160,12 +167,16 @@ def _poses(ds: xr.Dataset, given: Any) -> np.ndarray:
 
 
 def _still_points(
-    block: Block, poses: np.ndarray, camera: np.ndarray, max_error: float | None
+    block: Block,
+    poses: np.ndarray,
+    camera: np.ndarray,
+    max_error: float | None,
+    world_already: bool,
 ) -> _Points:
     """Take the median in the world of every track that is seen at least twice."""
     turn, shift = poses[:, :, :3], poses[:, :, 3]
     xyz = block.xyz.astype(np.float64)
-    world = np.einsum("tji,ntj->nti", turn, xyz - shift)
+    world = xyz if world_already else np.einsum("tji,ntj->nti", turn, xyz - shift)
     world[~block.seen] = np.nan
     often = block.seen.sum(1) >= 2
     middle = np.full((len(xyz), 3), np.nan)

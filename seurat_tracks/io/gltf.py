@@ -22,8 +22,10 @@ from seurat_tracks.io._export import (
     Block,
     about,
     blocks,
+    camera_to_world,
     check_lifted,
     colours,
+    in_world,
     replacing,
     seconds_of,
     steps,
@@ -33,6 +35,7 @@ AXES = (
     "glTF: x right, y up, z backward; the video's camera stands at the origin and "
     "looks along -z. (x, y, z) is (x, -y, -z) of the camera frame"
 )
+WORLD_AXES = "glTF: (x, y, z) is (x, -y, -z) of the world that the camera poses have"
 N_COLOURS = 24
 """Materials that the balls share."""
 
@@ -89,10 +92,10 @@ def write_glb(
     -----
     The camera's x right, y down, z forward become glTF's x right, y up, z backward:
     (x, -y, -z). With intrinsics the file holds the video's camera (principal point
-    assumed central, as glTF has no other). The first frame is at 0 seconds. ``extras``
-    of the asset and the scene state units, axes and where depth comes from; each
-    node's name is the track's id. Tracks without any position are left out and named
-    in ``extras``.
+    assumed central, as glTF has no other), moving where its poses are known. The first
+    frame is at 0 seconds. ``extras`` of the asset and the scene state units, axes and
+    where depth comes from; each node's name is the track's id. Tracks without any
+    position are left out and named in ``extras``.
     """
     check_lifted(ds, "glTF")
     moments = seconds_of(ds, fps, "glTF")
@@ -111,7 +114,8 @@ def write_glb(
                 scene = _Scene(ds, file, moments, show_hidden=hidden)
                 for block in blocks(ds):
                     scene.add(block, trajectories)
-                document = scene.finish(radius, about(ds, AXES))
+                axes = WORLD_AXES if in_world(ds) else AXES
+                document = scene.finish(radius, about(ds, axes))
                 size = file.tell()
             _assemble(partial, document, body, size)
         finally:
@@ -139,6 +143,14 @@ class _Scene:
         self.distances: list[float] = []
         self.left_out: list[str] = []
         self.times: dict[bytes, int] = {}
+        # where the camera is, on glTF's axes
+        poses = camera_to_world(ds)
+        self.poses = None
+        self.eyes = np.zeros((len(moments), 3))
+        if poses is not None and in_world(ds):
+            turn = np.diag([*_FLIP, 1.0])
+            self.poses = turn @ poses @ turn
+            self.eyes = self.poses[:, :3, 3]
 
     def add(self, block: Block, trajectories: bool) -> None:
         """Add a block of tracks."""
@@ -149,7 +161,9 @@ class _Scene:
                 self.left_out.append(self.ids[position])
                 continue
             shown = known if self.show_hidden else block.seen[row]
-            self.distances.append(float(np.median(-points[known, 2])))
+            away = np.linalg.norm(points[known] - self.eyes[known], axis=-1)
+            if np.isfinite(away).any():
+                self.distances.append(float(np.nanmedian(away)))
             self._node(position, points[known], known, shown)
         if trajectories:
             self._lines(xyz, block)
@@ -182,7 +196,7 @@ class _Scene:
     ) -> None:
         sampler = {
             "input": self._moments(keys),
-            "output": self._accessor(values, "VEC3", _FLOAT),
+            "output": self._accessor(values, f"VEC{values.shape[1]}", _FLOAT),
             "interpolation": how,
         }
         self.channels.append(
@@ -198,6 +212,26 @@ class _Scene:
                 self.moments[keys], "SCALAR", _FLOAT, bounds=True
             )
         return self.times[label]
+
+    def _camera_node(self) -> None:
+        """Add the video's camera, which moves if its poses are known."""
+        node = len(self.nodes)
+        self.nodes.append({"name": "camera of the video", "camera": 0})
+        if self.poses is None:
+            return
+        from scipy.spatial.transform import Rotation
+
+        known = np.isfinite(self.poses).all((1, 2))
+        if not known.any():
+            return
+        turns = Rotation.from_matrix(self.poses[known, :3, :3]).as_quat()
+        # q and -q are the same turn: keep neighbours on one side, as keys are mixed
+        flips = np.sign((turns[1:] * turns[:-1]).sum(1))
+        turns[1:] *= np.cumprod(np.where(flips < 0, -1, 1))[:, None]
+        self._channel(node, "translation", "LINEAR", known, self.poses[known, :3, 3])
+        self._channel(node, "rotation", "LINEAR", known, turns)
+        self.nodes[node]["translation"] = self.poses[known, :3, 3][0].tolist()
+        self.nodes[node]["rotation"] = turns[0].tolist()
 
     def _lines(self, xyz: np.ndarray, block: Block) -> None:
         """Add lines between consecutive frames, both seen."""
@@ -265,7 +299,7 @@ class _Scene:
         if not self.nodes:
             raise SeuratTracksError("no track has a known position: nothing to write")
         if radius is None:
-            radius = _RADIUS * float(np.median(self.distances))
+            radius = _RADIUS * float(np.median(self.distances or [1.0]))
         corners, faces = _ball(radius)
         shape = {
             "POSITION": self._accessor(
@@ -293,6 +327,7 @@ class _Scene:
         extras["ball_radius"] = radius
         if self.left_out:
             extras["tracks_without_positions"] = self.left_out
+        top = list(range(len(self.nodes)))
         document: dict[str, Any] = {
             "asset": {
                 "version": "2.0",
@@ -313,7 +348,6 @@ class _Scene:
             "accessors": self.accessors,
             "bufferViews": self.views,
         }
-        top = list(range(len(self.nodes)))
         if self.lines:
             top.append(len(self.nodes))
             self.nodes.append({"name": "trajectories", "mesh": len(meshes)})
@@ -322,7 +356,7 @@ class _Scene:
         if camera is not None:
             document["cameras"] = [camera]
             top.append(len(self.nodes))
-            self.nodes.append({"name": "camera of the video", "camera": 0})
+            self._camera_node()
         document["scenes"] = [{"name": "tracks", "nodes": top, "extras": extras}]
         return document
 

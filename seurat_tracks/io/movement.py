@@ -592,8 +592,6 @@ def _engine(path: Path) -> str:
     if not is_hdf5(path):
         raise SeuratTracksError(f"{path} is not {_WHAT}: it is no netCDF-4 file")
     _need_h5netcdf(path)
-    with open_hdf5(path, _WHAT):  # h5netcdf complains from a destructor if this fails
-        pass
     return "h5netcdf"
 
 

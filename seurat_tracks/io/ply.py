@@ -13,6 +13,7 @@ import xarray as xr
 from seurat_tracks.io._export import (
     Block,
     about,
+    axes_of,
     blocks,
     check_lifted,
     colours,
@@ -89,7 +90,7 @@ def write_ply(
     frames = ds["time"].values
     ids = ds["track"].values
     whole = ids.dtype.kind in "iu" and (np.abs(ids.astype(object)) < _INT32).all()
-    notes = [f"{k} {one_line(v)}" for k, v in about(ds, AXES).items()]
+    notes = [f"{k} {one_line(v)}" for k, v in about(ds, axes_of(ds, AXES)).items()]
     if not whole:
         notes += [f"id {i} {one_line(v)}" for i, v in enumerate(ids)]
     numbers = ids if whole else np.arange(len(ids))

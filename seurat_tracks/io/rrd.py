@@ -14,10 +14,13 @@ from seurat_tracks.errors import SeuratTracksError, VideoError
 from seurat_tracks.io._export import (
     Block,
     about,
+    axes_of,
     block_sizes,
     blocks,
+    camera_to_world,
     check_lifted,
     colours,
+    in_world,
     replacing,
     steps,
 )
@@ -81,13 +84,16 @@ def write_rrd(
     Notes
     -----
     Timelines: ``frame`` (number) and, where known, ``seconds``. ``world`` has the view
-    coordinates RDF (x right, y down, z forward), and so has the camera, which stands
-    at its origin. ``points`` are those that are seen, ``hidden`` the model's answer
-    where they are not; ``tails`` are lines from the frame before, where both are seen,
-    so that none crosses a gap; the viewer shows the last `tail` frames of them.
-    ``about`` is a text that states units, axes and where depth comes from. With
-    ``intrinsics`` there is a pinhole camera. Rerun puts pixel centres at halves, so 0.5
-    is added to 2D positions and to the principal point.
+    coordinates RDF (x right, y down, z forward), and so has the camera. It stands at
+    the world's origin, with all points in its frame; if the Dataset is in the world of
+    camera poses, points are the world's and the camera moves.
+
+    ``points`` are those that are seen, ``hidden`` the model's answer where they are
+    not; ``tails`` are lines from the frame before, where both are seen, so that none
+    crosses a gap; the viewer shows the last `tail` frames of them. Each point says its
+    ``track``. ``about`` is a text that states units, axes and where depth comes from.
+    With ``intrinsics`` there is a pinhole camera. Rerun puts pixel centres at halves,
+    so 0.5 is added to 2D positions and to the principal point.
     """
     check_lifted(ds, "rerun")
     if tail != int(tail) or tail < 0:
@@ -108,7 +114,7 @@ def write_rrd(
             _write_still(rr, recording, ds)
             for block in blocks(ds):
                 if radius is None:
-                    radius = _radius(block)
+                    radius = _radius(ds, block)
                 _write_block(rr, recording, ds, block, radius, tail)
             if frames is not None:
                 _write_video(rr, recording, ds, frames, jpeg_quality)
@@ -132,7 +138,7 @@ def _blueprint(ds: xr.Dataset, tail: int) -> Any:
         ]
     )
     starts = np.cumsum([0, *block_sizes(ds)])[:-1]
-    tails = {f"/{CAMERA}/tails/{_part(int(start))}": past for start in starts}
+    tails = {f"/{_place(ds)}/tails/{_part(int(start))}": past for start in starts}
     return rrb.Blueprint(
         rrb.Horizontal(
             rrb.Spatial3DView(
@@ -154,12 +160,19 @@ def _blueprint(ds: xr.Dataset, tail: int) -> Any:
 
 def _write_still(rr: Any, recording: Any, ds: xr.Dataset) -> None:
     """Write what is the same in all frames."""
-    told = about(ds, AXES)
+    told = about(ds, axes_of(ds, AXES))
     lines = "\n".join(f"- **{key}**: {value}" for key, value in told.items())
     text = rr.TextDocument(lines, media_type="text/markdown")
     recording.log("about", text, static=True)
     recording.log("world", rr.ViewCoordinates.RDF, static=True)
     recording.log(CAMERA, rr.ViewCoordinates.RDF, static=True)
+    poses = camera_to_world(ds)
+    if poses is not None and in_world(ds):
+        known = np.flatnonzero(np.isfinite(poses).all((1, 2)))
+        moves = rr.Transform3D.columns(
+            translation=poses[known, :3, 3], mat3x3=poses[known, :3, :3]
+        )
+        recording.send_columns(CAMERA, indexes=_times(rr, ds, known), columns=moves)
     if "intrinsics" in ds.attrs:
         fx, fy, cx, cy = (float(v) for v in ds.attrs["intrinsics"])
         matrix = [[fx, 0, cx + 0.5], [0, fy, cy + 0.5], [0, 0, 1]]
@@ -198,9 +211,9 @@ def _write_block(
         ("points", block.seen, paint),
         ("hidden", block.known & ~block.seen, dim),
     ):
-        send(f"{CAMERA}/{entity}", rr.Points3D, at, colour, positions=block.xyz)
+        send(f"{_place(ds)}/{entity}", rr.Points3D, at, colour, positions=block.xyz)
         size = rr.Points3D.from_fields(radii=radius * (1 if at is block.seen else 0.6))
-        recording.log(f"{CAMERA}/{entity}/{name}", size, static=True)
+        recording.log(f"{_place(ds)}/{entity}/{name}", size, static=True)
     placed = np.isfinite(block.xy).all(-1) & block.seen
     send(f"{IMAGE}/points", rr.Points2D, placed, paint, positions=block.xy + 0.5)
     size2 = rr.Points2D.from_fields(radii=rr.Radius.ui_points(3.0))
@@ -211,9 +224,9 @@ def _write_block(
     joined = np.zeros_like(block.seen)
     joined[:, 1:] = steps(block.seen, ds["time"].values)
     ends = np.stack([np.roll(block.xyz, 1, axis=1), block.xyz], axis=2)
-    send(f"{CAMERA}/tails", rr.LineStrips3D, joined, paint, strips=ends)
+    send(f"{_place(ds)}/tails", rr.LineStrips3D, joined, paint, strips=ends)
     width = rr.LineStrips3D.from_fields(radii=rr.Radius.ui_points(1.5))
-    recording.log(f"{CAMERA}/tails/{name}", width, static=True)
+    recording.log(f"{_place(ds)}/tails/{name}", width, static=True)
 
 
 def _part(start: int) -> str:
@@ -221,18 +234,28 @@ def _part(start: int) -> str:
     return f"from_{start}"
 
 
-def _times(rr: Any, ds: xr.Dataset) -> list[Any]:
-    times = [rr.TimeColumn("frame", sequence=ds["time"].values)]
+def _place(ds: xr.Dataset) -> str:
+    """Name the entity in whose frame positions are."""
+    return "world" if in_world(ds) else CAMERA
+
+
+def _times(rr: Any, ds: xr.Dataset, rows: Any = slice(None)) -> list[Any]:
+    times = [rr.TimeColumn("frame", sequence=ds["time"].values[rows])]
     if "seconds" in ds.coords:
-        times.append(rr.TimeColumn("seconds", duration=ds["seconds"].values))
+        times.append(rr.TimeColumn("seconds", duration=ds["seconds"].values[rows]))
     return times
 
 
-def _radius(block: Block) -> float:
-    depth = block.xyz[..., 2]
-    if not np.isfinite(depth).any():
+def _radius(ds: xr.Dataset, block: Block) -> float:
+    """Return a radius in proportion to the distance from the camera."""
+    eyes: Any = 0.0
+    poses = camera_to_world(ds)
+    if poses is not None and in_world(ds):
+        eyes = poses[:, :3, 3]
+    away = np.linalg.norm(block.xyz - eyes, axis=-1)
+    if not np.isfinite(away).any():
         return _POINT
-    return _POINT * float(np.nanmedian(depth))
+    return _POINT * float(np.nanmedian(away))
 
 
 def _frames(ds: xr.Dataset, video: Any) -> xr.DataArray:

@@ -8,7 +8,14 @@ from seurat_tracks.errors import CameraError, SchemaError, SeuratTracksError
 from seurat_tracks.geometry import project
 from seurat_tracks.io.colmap import write_colmap
 from seurat_tracks.scale import RELATIVE_UNITS
-from tests.fixtures.cube import HIDDEN, INTRINSICS, UNKNOWN, corners, make_cube
+from tests.fixtures.cube import (
+    HIDDEN,
+    INTRINSICS,
+    UNKNOWN,
+    corners,
+    make_cube,
+    put_in_world,
+)
 
 STILL = corners()[:, 0]
 
@@ -79,7 +86,7 @@ def test_moving_tracks_have_an_error_and_can_be_left_out(tmp_path):
     errors = [float(one.split()[7]) for one in lines(folder / "points3D.txt")]
     assert min(errors) > 0.5
     ds = make_cube()
-    ds["world_to_camera"] = (("time", "row", "column"), still)
+    ds["camera_to_world"] = (("time", "row", "column"), still)
     few = write_colmap(ds, tmp_path / "n", max_error=0.5)
     assert lines(few / "points3D.txt") == []
 
@@ -113,3 +120,21 @@ def test_bad_poses_are_refused(tmp_path):
             make_cube(), tmp_path / "m", world_to_camera=following(), image_name="a"
         )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_poses_and_world_of_the_dataset(tmp_path):
+    ds = put_in_world(make_cube())
+    moving = ds["xyz"] - ds["xyz"].isel(time=0)  # taken out, so that the cube stands
+    ds["xyz"] = ds["xyz"] - moving
+    world = np.moveaxis(ds["xyz"].values.astype(float), 0, 1)
+    poses = ds["camera_to_world"].values
+    inside = np.einsum("tji,tnj->tni", poses[:, :3, :3], world - poses[:, None, :3, 3])
+    xy = project(inside, INTRINSICS).swapaxes(0, 1).astype(np.float32)
+    ds["xy"] = ds["xy"].copy(data=np.where(np.isfinite(ds["xy"]), xy, np.nan))
+    folder = write_colmap(ds, tmp_path / "m")
+    rows = np.array([r.split()[:8] for r in lines(folder / "points3D.txt")], float)
+    np.testing.assert_allclose(rows[:, 1:4], ds["xyz"][:, 0], rtol=1e-6)
+    assert rows[:, 7].max() < 1e-4
+    ds["camera_to_world"][2] = np.nan
+    with pytest.raises(CameraError, match=r"not finite in frames \[22\]"):
+        write_colmap(ds, tmp_path / "n")

@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from seurat_tracks.errors import SeuratTracksError
 from seurat_tracks.io.gltf import write_glb
@@ -14,7 +15,9 @@ from tests.fixtures.cube import (
     INTRINSICS,
     UNKNOWN,
     corners,
+    in_world,
     make_cube,
+    put_in_world,
 )
 
 
@@ -38,7 +41,7 @@ class Glb:
         accessor = self.json["accessors"][index]
         view = self.json["bufferViews"][accessor["bufferView"]]
         dtype = {5126: "<f4", 5125: "<u4"}[accessor["componentType"]]
-        width = {"SCALAR": 1, "VEC3": 3}[accessor["type"]]
+        width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor["type"]]
         assert view["byteOffset"] % 4 == 0
         flat = np.frombuffer(
             self.body, dtype, accessor["count"] * width, view["byteOffset"]
@@ -148,3 +151,19 @@ def test_moments_must_be_known(tmp_path):
     np.testing.assert_allclose(glb.keys("0", "translation")[0], np.arange(5) / 5)
     with pytest.raises(SeuratTracksError, match="radius"):
         write_glb(make_cube(), tmp_path / "a.glb", radius=-1)
+
+
+def test_in_the_world_the_camera_moves(tmp_path):
+    glb = Glb(write_glb(put_in_world(make_cube()), tmp_path / "a.glb"))
+    _, places, _ = glb.keys("0", "translation")
+    np.testing.assert_array_equal(places, in_world()[0] * [1, -1, -1])
+    name = "camera of the video"
+    times, places, _ = glb.keys(name, "translation")
+    np.testing.assert_array_equal(places, [[i, 0, 0] for i in range(5)])
+    np.testing.assert_allclose(times, np.arange(5) / 10)
+    _, turns, _ = glb.keys(name, "rotation")
+    # the camera looks along the world's x: glTF's -z is turned to +x
+    turn = Rotation.from_quat(turns[0])
+    np.testing.assert_allclose(turn.apply([0, 0, -1]), [1, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(turn.apply([0, 1, 0]), [0, 1, 0], atol=1e-6)
+    assert "world" in glb.json["asset"]["extras"]["axes"]

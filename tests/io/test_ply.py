@@ -7,7 +7,7 @@ import pytest
 from seurat_tracks.errors import SchemaError, SeuratTracksError
 from seurat_tracks.io.ply import write_ply
 from seurat_tracks.scale import RELATIVE_UNITS
-from tests.fixtures.cube import HIDDEN, UNKNOWN, corners, make_cube
+from tests.fixtures.cube import HIDDEN, UNKNOWN, corners, make_cube, put_in_world
 
 trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed")
 
@@ -57,6 +57,8 @@ def test_header_says_units_axes_and_ids(tmp_path):
     assert f"comment units {RELATIVE_UNITS}\n" in text
     assert "comment axes camera: x right, y down, z forward\n" in text
     assert "comment id 7 mouse 7\\n\\u00e4\n" in text
+    world = write_ply(put_in_world(make_cube()), tmp_path / "b.ply").read_bytes()
+    assert b"comment axes world, as the camera poses have it\n" in world
 
 
 def test_old_file_stays_when_writing_fails(tmp_path):

@@ -17,7 +17,9 @@ from tests.fixtures.cube import (
     INTRINSICS,
     UNKNOWN,
     corners,
+    in_world,
     make_cube,
+    put_in_world,
 )
 
 rerun_chunk = pytest.importorskip("rerun.chunk", reason="rerun-sdk is not installed")
@@ -132,3 +134,16 @@ def test_reruns_own_check_passes(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert not Recording(path).rows("/world/camera/tails", "LineStrips3D:strips")
+
+
+def test_in_the_world_the_camera_moves(tmp_path):
+    ds = put_in_world(make_cube())
+    recording = Recording(write_rrd(ds, tmp_path / "a.rrd"))
+    points = recording.rows("/world/points", "Points3D:positions")
+    np.testing.assert_array_equal(points[24], in_world()[:, 4])
+    moves = recording.rows("/world/camera", "Transform3D:translation")
+    assert moves == {20 + i: [[i, 0, 0]] for i in range(5)}
+    (turn,) = recording.rows("/world/camera", "Transform3D:mat3x3")[20]
+    # columns first: the camera's z axis is the world's x
+    assert turn == [0, 0, -1, 0, 1, 0, 1, 0, 0]
+    assert not recording.rows("/world/camera/points", "Points3D:positions")
