@@ -53,7 +53,8 @@ def write_colmap(
     ----------
     ds
         Lifted tracks, with ``intrinsics`` in the attributes. Lazy variables are
-        computed chunk by chunk; what stays in memory is 16 bytes an observation.
+        computed chunk by chunk; what stays in memory is 16 bytes an observation, twice
+        while images are written.
     path
         A folder that does not exist yet, to hold ``cameras.txt``, ``images.txt`` and
         ``points3D.txt``.
@@ -114,8 +115,8 @@ def write_colmap(
                 found = _still_points(block, poses, camera, max_error, in_world(ds))
                 index = _indices(found.time, place)
                 _write_points(file, block, found, index, ids)
-                number = block.start + found.track + 1
-                seen_in.append((found.time, number, found.xy))
+                number = (block.start + found.track + 1).astype(np.int32)
+                seen_in.append((found.time.astype(np.int32), number, found.xy))
         _write_images(folder / "images.txt", seen_in, poses, frames, image_name, notes)
     return Path(path)
 

@@ -1,8 +1,7 @@
 """Moving points as an animated GLB (glTF 2.0), as Blender and web viewers open it.
 
-Every track is a small ball of its own whose node is moved by translation keys and
-hidden by scale keys, because that is what importers keep: Blender drops animated
-vertices and ignores points without faces.
+Every track is a small ball on a node of its own, which translation keys move and scale
+keys hide: in glTF points of a cloud cannot move by themselves, nodes can.
 """
 
 from __future__ import annotations
