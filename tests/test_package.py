@@ -105,7 +105,7 @@ def test_dependencies_have_lower_bounds_and_no_others():
     groups = [project["dependencies"], *project["optional-dependencies"].values()]
     for requirement in (r for group in groups for r in group):
         if not requirement.startswith("seurat-tracks["):
-            assert re.fullmatch(r"[a-z-]+(\[[a-z]+\])?>=[\d.]+", requirement), (
+            assert re.fullmatch(r"[a-z0-9-]+(\[[a-z]+\])?>=[\d.]+", requirement), (
                 requirement
             )
 

@@ -1,0 +1,1 @@
+"""Makes this folder win over the package named tests that sleap-io installs."""
