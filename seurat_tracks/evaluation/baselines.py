@@ -15,6 +15,7 @@ import numpy as np
 from seurat_tracks.errors import DepthError, SchemaError, SeuratTracksError
 from seurat_tracks.evaluation.expansion import expansion_ratio
 from seurat_tracks.geometry import density_ratio
+from seurat_tracks.scale import DERIVED
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -32,11 +33,13 @@ METHODS: dict[str, str] = {
     "Pro)",
     "video_depth": "depth maps of the whole video as they are (Table 1 and 2, "
     "DepthCrafter, ChronoDepth)",
+    "per_frame": "another name of frame_depth",
+    "per_video": "as video_depth, from any depth source",
     "oracle_depth": "the true depth at the tracks (Table 1, oracle depth)",
 }
 """Methods, what each does, and where the paper has it."""
 
-_DERIVED = ("log_depth_ratio", "depth_ratio_sigma", "scale", "depth", "xyz")
+_DERIVED = ("log_depth_ratio", "depth_ratio_sigma", *DERIVED)
 _FORMULAS = ("constant", "density", "affine")
 _OF_THE_MODEL = ("model", "model_hash", "model_licence", "fuse")
 
@@ -72,7 +75,7 @@ def lift_by(
     intrinsics
         As in `seurat_tracks.lift.lift3d`.
     disparity
-        For ``video_depth``: the maps hold inverse depth, up to a factor, as those of
+        For ``video_depth`` and ``per_video``: the maps hold inverse depth, up to a factor, as those of
         DepthCrafter and of relative Video Depth Anything do.
     smooth
         Times that the lifted positions are smoothed along time (Table 6).
@@ -372,7 +375,8 @@ def _refuse(
             f"method {method!r} does not take {sorted(unknown)}; it takes "
             f"{sorted(accepted.get(method, set())) or 'no options'}"
         )
-    if method in ("frame_depth", "video_depth") and depth is None:
+    of_depth = ("frame_depth", "video_depth", "per_frame", "per_video")
+    if method in of_depth and depth is None:
         raise DepthError(
             f"method {method!r} needs depth=: a depth source, or depth maps (time, y, "
             "x) of the video"
