@@ -257,7 +257,7 @@ def _robust(
 
     from seurat_tracks.robust import MOST_TRACKS, SourceFit, fit_source, robust_scale
 
-    ratio, visible, measured, ratio_sigma = inputs
+    ratio, visible, measured, _ = inputs
     step = max(1, -(-ratio.sizes["track"] // MOST_TRACKS))
     some = [v.isel(track=slice(None, None, step)) for v in (ratio, visible, measured)]
     if ratio.chunks is not None:
@@ -322,9 +322,9 @@ def add_xyz(ds: xr.Dataset, intrinsics: Any = None) -> xr.Dataset:
     -------
     xr.Dataset
         With ``xyz`` (track, time, axis) float32 in the unit of ``depth``: x right, y
-        down, z forward; NaN where ``xy`` or ``depth`` is NaN, and where the lens model
-        cannot be inverted. Distortion is undone on the rays; ``xy`` stays. The attribute
-        ``intrinsics`` holds fx, fy, cx, cy. Lazy if ``xy`` or ``depth`` is.
+        down, z forward; NaN where ``xy`` or ``depth`` is NaN, and where the lens
+        cannot be inverted. Distortion is undone on the rays; ``xy`` stays. The
+        attribute ``intrinsics`` holds fx, fy, cx, cy. Lazy if ``xy`` or ``depth`` is.
 
     Raises
     ------

@@ -204,16 +204,25 @@ def _undistort(xy: np.ndarray, camera: Camera) -> np.ndarray:
     import cv2
 
     k, d = _matrix(camera), np.asarray(camera.distortion, np.float64)
-    if camera.lens == "fisheye":
-        rays = cv2.fisheye.undistortPoints(xy[:, None], k, d)[:, 0]
-    else:
-        stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 100, 1e-9)
-        rays = cv2.undistortPointsIter(xy[:, None], k, d, np.eye(3), np.eye(3), stop)
-        rays = rays[:, 0]
+    undo = cv2.fisheye.undistortPoints
+    if camera.lens == "opencv":
+        undo = cv2.undistortPoints
+    rays = undo(xy[:, None], k, d)[:, 0]
     rays = np.asarray(rays, np.float64)
     good = np.isfinite(rays).all(1) & (np.abs(rays) < 1e3).all(1)
     rays[~good] = 0
-    good &= np.abs(_distort(rays, camera) - xy).max(1) < _TOLERANCE
+    focal = (k[0, 0], k[1, 1])
+    # OpenCV stops after a few rounds: go on from there, where that converges
+    miss = _distort(rays, camera) - xy
+    for _ in range(30):
+        step = rays - miss / focal
+        after = _distort(step, camera) - xy
+        with np.errstate(invalid="ignore"):
+            better = np.abs(after).max(1) < np.abs(miss).max(1)
+        rays, miss = (np.where(better[:, None], *v) for v in ((step, rays), (after, miss)))
+        if not better.any() or np.abs(miss[good]).max(initial=0) < 1e-4:
+            break
+    good &= np.abs(miss).max(1) < _TOLERANCE
     out = rays * (k[0, 0], k[1, 1]) + (k[0, 2], k[1, 2])
     return np.where(good[:, None], out, np.nan)
 

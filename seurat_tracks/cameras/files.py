@@ -73,7 +73,7 @@ def read_camera(
     except UnicodeDecodeError:
         raise CameraError(f"{path} is not a text file, so no camera file") from None
     suffix = path.suffix.lower()
-    if suffix in (".yml", ".yaml") and not text.startswith("%YAML:"):
+    if suffix in (".yml", ".yaml") and not text.startswith("%YAML"):
         found = _yaml(text, path)
         if any(isinstance(v, dict) and "camera_model" in v for v in found.values()):
             return _kalibr(found, camera, path)

@@ -33,11 +33,12 @@ METHODS: dict[str, str] = {
     "Pro)",
     "video_depth": "depth maps of the whole video as they are (Table 1 and 2, "
     "DepthCrafter, ChronoDepth)",
-    "per_frame": "another name of frame_depth",
-    "per_video": "as video_depth, from any depth source",
     "oracle_depth": "the true depth at the tracks (Table 1, oracle depth)",
 }
 """Methods, what each does, and where the paper has it."""
+
+ALIASES = {"per_frame": "frame_depth", "per_video": "video_depth"}
+"""Plain names of two methods; "per_video" takes any source, not depth maps alone."""
 
 _DERIVED = ("log_depth_ratio", "depth_ratio_sigma", *DERIVED)
 _FORMULAS = ("constant", "density", "affine")
@@ -63,7 +64,7 @@ def lift_by(
     ds
         Tracks: ``xy`` and ``visible``.
     method
-        A key of `METHODS`.
+        A key of `METHODS` or of `ALIASES`.
     depth
         Anything `seurat_tracks.depth.resolve_depth` takes. ``frame_depth`` and
         ``video_depth`` take it as the answer, the latter depth maps alone; ``seurat``
@@ -106,6 +107,7 @@ def lift_by(
     from seurat_tracks.schema import validate_for_lift
 
     _refuse(method, depth, truth, smooth, sigma, options)
+    asked, method = method, ALIASES.get(method, method)
     if method == "seurat":
         out = lift3d(ds, depth=depth, intrinsics=intrinsics, **options)
     else:
@@ -127,7 +129,7 @@ def lift_by(
         out = add_xyz(out)
     if smooth:
         out = smooth_positions(out, times=smooth, sigma=sigma)
-    return out.assign_attrs(method=method)
+    return out.assign_attrs(method=asked)
 
 
 def smooth_positions(
@@ -366,8 +368,11 @@ def _refuse(
     options: dict[str, Any],
 ) -> None:
     """Refuse what cannot be computed, before anything is."""
+    asked, method = method, ALIASES.get(method, method)
     if method not in METHODS:
-        raise SeuratTracksError(f"method is {method!r}; give one of {list(METHODS)}")
+        raise SeuratTracksError(
+            f"method is {asked!r}; give one of {[*METHODS, *ALIASES]}"
+        )
     accepted = {"density": {"k", "bandwidth"}, "affine": {"k", "iterations"}}
     unknown = set(options) - accepted.get(method, set())
     if method != "seurat" and unknown:
@@ -375,14 +380,13 @@ def _refuse(
             f"method {method!r} does not take {sorted(unknown)}; it takes "
             f"{sorted(accepted.get(method, set())) or 'no options'}"
         )
-    of_depth = ("frame_depth", "video_depth", "per_frame", "per_video")
-    if method in of_depth and depth is None:
+    if method in ("frame_depth", "video_depth") and depth is None:
         raise DepthError(
             f"method {method!r} needs depth=: a depth source, or depth maps (time, y, "
             "x) of the video"
         )
     is_maps = hasattr(depth, "maps") or len(getattr(depth, "shape", ())) == 3
-    if method == "video_depth" and not is_maps:
+    if asked == "video_depth" and not is_maps:
         raise DepthError(
             "method 'video_depth' needs depth= to be depth maps (time, y, x); for any "
             "other source use method='frame_depth'"
