@@ -15,9 +15,9 @@ CELL = 1 / 12
 """Cell of the grid in which corrections are spread, as a part of the map's width."""
 
 LAYER = 0.15
-"""Its thickness in natural-log depth: corrections do not cross larger steps of depth."""
+"""Its thickness in natural-log depth: corrections do not cross larger steps."""
 
-_PRIOR = 0.05  # weight of the frame's own median correction, in tracks
+_PRIOR = 0.05  # weight of what takes over where no track is near, in tracks
 
 
 def stabilise_depth(
@@ -54,8 +54,8 @@ def stabilise_depth(
     -----
     In each frame log(track depth / map) at the visible tracks is spread by normalised
     convolution on a bilateral grid (Chen, Paris and Durand, ACM TOG 2007) over x, y and
-    the map's log depth, robust against single tracks; where no track is near, the
-    frame's median correction takes over.
+    the map's log depth, robust against single tracks; where no track is near, those
+    of like depth farther off, then the frame's median correction take over.
     """
     import dask.array as da
     import xarray as xr
@@ -170,7 +170,9 @@ def correct_map(
     rows, columns = depth_map.shape
     with np.errstate(invalid="ignore"):
         good = np.isfinite(depth_map) & (depth_map > 0)
-        measured = sample_map(depth_map, np.where(visible[:, None], xy, np.nan), frame_size)
+        measured = sample_map(
+            depth_map, np.where(visible[:, None], xy, np.nan), frame_size
+        )
         use = visible & np.isfinite(measured) & (measured > 0)
         use &= np.isfinite(depth) & (depth > 0)
     out = np.where(good, depth_map, np.nan).astype(np.float32)
@@ -200,9 +202,15 @@ def correct_map(
         share = np.where(c == 1, part, 1 - part).prod(0) * weight
         np.add.at(grid[0], tuple(base + c), share * (wanted - middle))
         np.add.at(grid[1], tuple(base + c), share)
-    # 0.06 is the height of a unit Gaussian in three dimensions, what one track counts
-    total, mass = (gaussian_filter(g, 1.0, mode="constant") for g in grid)
-    smooth = total / (mass + _PRIOR * 0.06)
+    # near tracks first, then far ones of the same depth, then all: each takes over
+    # where the one before has less weight than a twentieth of a track
+    smooth = np.zeros(shape3)
+    for width in (4.0, 1.0):
+        sigma = (width, width, 1.0)
+        total, mass = (gaussian_filter(g, sigma, mode="constant") for g in grid)
+        peak = (2 * np.pi) ** -1.5 / width**2  # of one track at its centre
+        prior = _PRIOR * peak
+        smooth = (total + prior * smooth) / (mass + prior)
     yy, xx = np.nonzero(good)
     where = np.stack(
         [yy / side + pad, xx / side + pad, (log_map[good] - low) / layer + pad]

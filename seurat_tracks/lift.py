@@ -301,7 +301,7 @@ def _through_the_lens(
     straight = undistorted(xy, ds)
     if straight is xy:
         return xy, visible
-    lost = np.isfinite(xy).all("coord") & ~np.isfinite(straight).all("coord")
+    lost = (xy.notnull() & straight.isnull()).any("coord")
     return straight, visible & ~lost
 
 

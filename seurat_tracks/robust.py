@@ -1,7 +1,7 @@
 """One scale for each visible run, by robust weighted least squares on log scale.
 
-``docs/scale.md`` says what is assumed. `fit_source` looks at a few hundred tracks and says
-how the depth source errs; `robust_scale` then answers for each track alone.
+``docs/scale.md`` says what is assumed. `fit_source` looks at a few hundred tracks and
+says how the depth source errs; `robust_scale` then answers for each track alone.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ TIE_FLOOR = 0.02
 """What a point that is found again may differ from the one that was lost, likewise."""
 
 _FEW = 8  # tracks below which a frame's gain is not told from their own errors
-_ROUNDS = 8
-_BLOCK = 1_000_000  # working arrays of a bounded size
+_ROUNDS = 5
+_BLOCK = 250_000  # working arrays of a bounded size
 _CAUCHY = 2.385  # tuning constant: 95 % efficient where errors are normal
 
 
@@ -46,7 +46,7 @@ class SourceFit(NamedTuple):
     gain_sigma
         Standard error that the gains leave in all scales together.
     shift
-        What is added to relative depth or disparity, in its own unit; 0 for metric depth.
+        What is added to relative depth or disparity, in its unit; 0 for metric depth.
     """
 
     gain: np.ndarray
@@ -195,9 +195,11 @@ def _robust_scale(
         return out
     center, info = _first_guess(value, variance, run, R)
     for _ in range(_ROUNDS):
-        at, spread = chain.solve(center, info / fit.inflation)
-        error = (value - at[run]) ** 2 / variance
-        weight = 1 / (1 + error / _CAUCHY**2) / variance
+        at = chain.solve(center, info / fit.inflation)[0]
+        error = value - at[run]
+        error *= error
+        error /= variance
+        weight = 1 / ((1 + error / _CAUCHY**2) * variance)
         info = np.bincount(run, weight, R)
         total = np.bincount(run, weight * value, R)
         center = np.where(info > 0, total / np.where(info > 0, info, 1), 0.0)
@@ -221,14 +223,13 @@ class _Chain:
         group: np.ndarray,
         runs: int,
     ) -> None:
-        N, T = visible.shape
         begins = visible.copy()
         begins[:, 1:] &= ~visible[:, :-1]
         ends = visible.copy()
         ends[:, :-1] &= ~visible[:, 1:]
         track, first = np.nonzero(begins)
         _, last = np.nonzero(ends)
-        # a tie runs from run k to run k + 1 of the same track; across a cut there is none
+        # run k is tied to run k - 1 of the same track; across a cut there is no tie
         known = np.isfinite(log_ratio)
         follows = np.zeros(runs, bool)
         follows[1:] = track[1:] == track[:-1]
@@ -253,7 +254,7 @@ class _Chain:
     def solve(
         self, center: np.ndarray, info: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Posterior mean and variance of log scale by run; NaN where nothing is known."""
+        """Mean and variance of log scale by run; NaN where nothing is known."""
         tie = self._loosened(center, info)
         forward = self._pass(center, info, tie, back=False)
         backward = self._pass(center, info, tie, back=True)
@@ -266,7 +267,7 @@ class _Chain:
             )
 
     def _loosened(self, center: np.ndarray, info: np.ndarray) -> np.ndarray:
-        """Ties that the depth of both runs contradicts, made as loose as they disagree."""
+        """Loosen ties that the depth of both runs contradicts, by as much."""
         tie = self.tie.copy()
         both = np.isfinite(tie)
         both[1:] &= (info[1:] > 0) & (info[:-1] > 0)
@@ -325,7 +326,7 @@ def _log_depth(
 
 
 def _long_runs(visible: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, float]:
-    """Runs with at least three usable depths, numbered in order, -1 elsewhere.
+    """Give long runs (at least three usable depths) a number, -1 elsewhere.
 
     Also the median number of frames that they span, each frame counted once.
     """
@@ -371,7 +372,7 @@ def _alternate(
 
 
 def _low_pass(gain: np.ndarray, enough: np.ndarray, length: float) -> np.ndarray:
-    """What of the gains is slower than a track is long, and so may be the ratios' own."""
+    """Smooth gains over a track's length: what may be the ratios' own drift."""
     from scipy.ndimage import uniform_filter1d
 
     if length >= 0.75 * len(gain):
@@ -383,7 +384,7 @@ def _low_pass(gain: np.ndarray, enough: np.ndarray, length: float) -> np.ndarray
 
 
 def _mean_sigma(gain: np.ndarray) -> float:
-    """Standard error of the mean of gains, which may follow one another smoothly."""
+    """Estimate the error of the mean of gains that may follow one another smoothly."""
     if len(gain) < 3:
         return 0.0
     e = gain - gain.mean()
@@ -411,15 +412,15 @@ def _inflation(error: np.ndarray, run: np.ndarray, sigma: float) -> float:
 def _find_shift(
     log_ratio: np.ndarray, visible: np.ndarray, measured: np.ndarray, affine: Affine
 ) -> float:
-    """The shift with which relative depth changes as the ratios do."""
+    """Find the shift with which relative depth changes as the ratios do."""
     with np.errstate(invalid="ignore"):
         there = visible & np.isfinite(log_ratio) & np.isfinite(measured)
     run, _ = _long_runs(visible, there)
     use = run >= 0
     if not use.any():
         raise DepthError(
-            "affine depth: no track is seen in three frames with depth, so nothing says "
-            "what the source's shift is"
+            "affine depth: no track is seen in three frames with depth, so nothing "
+            "says what the source's shift is"
         )
     ratio = log_ratio[use].astype(np.float64)
     value, group = measured[use].astype(np.float64), run[use]

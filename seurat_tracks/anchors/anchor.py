@@ -10,6 +10,8 @@ import numpy as np
 from seurat_tracks import scale
 from seurat_tracks.anchors.ground import Ground
 from seurat_tracks.anchors.people import (
+    Depth,
+    Size,
     Statement,
     check_statements,
     log_factors,
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
 Assume = Literal["equal_depth"]
 
 _NO_RELATION = (
-    "tracks have unknown scales of their own, so a distance between two says nothing "
-    "yet: say how far they are from one another by depth= (maps, relative ones too), by "
+    "tracks have unknown scales of their own, so a distance of two says nothing "
+    "yet: say how far they are from one another by depth= (also relative maps), by "
     "rigid= (ids of one rigid thing, or pairs whose distance stays the same), or by "
     'assume="equal_depth" (all tracks equally far away at their reference frames)'
 )
@@ -85,7 +87,7 @@ def anchor_by(
     Returns
     -------
     xr.Dataset
-        As `seurat_tracks.scale.add_xyz` gives; the attribute ``depth_source`` names what
+        As `seurat_tracks.scale.add_xyz`; the attribute ``depth_source`` names what
         fixed the relation of tracks and what fixed metres. Lazy if `ds` is.
 
     Raises
@@ -111,14 +113,14 @@ def anchor_by(
         return out if poses is None else to_world(out, poses)
     if depth is not None and (pairs or assume):
         raise DepthError(
-            "depth= says how far tracks are from one another; so do rigid= and assume=. "
+            "depth= says how far tracks are from one another; so do rigid=, assume=. "
             "Give one of them"
         )
     related = depth is not None or bool(pairs) or assume is not None
-    things = [s.tracks for s in statements if type(s).__name__ == "Size"]
+    things = [s.tracks for s in statements if isinstance(s, Size)]
     if not related and things:
         pairs, related = read_pairs(things), True
-    if not related and all(type(s).__name__ == "Depth" for s in statements):
+    if not related and all(isinstance(s, Depth) for s in statements):
         return _alone(ds, statements, plane, intrinsics, poses)
     if not related:
         raise DepthError(_NO_RELATION)
@@ -128,7 +130,8 @@ def anchor_by(
     ids = check_statements(ds, statements, [*more, *(t for p in pairs for t in p)])
     if pairs:
         outside = [
-            t for t in dict.fromkeys([*more, *(t for s in statements for t in s.tracks)])
+            t
+            for t in dict.fromkeys([*more, *(t for s in statements for t in s.tracks)])
             if t not in {t for p in pairs for t in p}
         ]
         if outside and assume is None:
@@ -178,7 +181,7 @@ def _alone(
             {
                 s.tracks[0] if s.frame is None else (s.tracks[0], s.frame): s.metres
                 for s in statements
-                if not hasattr(s, "size")
+                if isinstance(s, Depth)
             }
         )
     out = scale.add_xyz(scale.anchor(ds, source))
@@ -193,7 +196,8 @@ def _refuse_islands(pairs: list[tuple[Hashable, Hashable]]) -> None:
         group = {t: new if g == old else g for t, g in group.items()}
     if len(set(group.values())) > 1:
         islands = [
-            [t for t, g in group.items() if g == n] for n in dict.fromkeys(group.values())
+            [t for t, g in group.items() if g == n]
+            for n in dict.fromkeys(group.values())
         ]
         raise DepthError(
             f"rigid: the pairs fall apart into {len(islands)} groups that nothing "
@@ -208,7 +212,7 @@ def _rows(ds: xr.Dataset, ids: list[Hashable]) -> np.ndarray:
 
 
 def _part(ds: xr.Dataset, name: str, rows: np.ndarray) -> xr.DataArray:
-    """Some tracks of a variable, in one chunk."""
+    """Pick some tracks of a variable, in one chunk."""
     array = ds[name].isel(track=rows)
     dims = [d for d in ("track", "time", "coord") if d in array.dims]
     array = array.transpose(*dims).drop_vars(list(array.coords))
@@ -329,7 +333,7 @@ def _scaled(
                     "ground: none of its points is seen below the horizon with a depth"
                 )
             found = np.append(found, np.median(gap))
-        return np.float64(np.exp(np.median(found)))
+        return np.asarray(np.exp(np.median(found)))
 
     floor = xr.full_like(ds["depth"], np.nan) if plane is None else plane.at_tracks(ds)
     part = floor.isel(track=rows).transpose("track", "time")

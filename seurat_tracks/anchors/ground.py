@@ -63,12 +63,13 @@ class Ground:
         if not self.tracks:
             faults.append("no tracks")
         given = [
-            k for k, v in zip(_DIRECTIONS, (pitch, horizon, down), strict=True)
+            k
+            for k, v in zip(_DIRECTIONS, (pitch, horizon, down), strict=True)
             if v is not None
         ]
         if len(given) != 1:
             faults.append(
-                f"give one of {', '.join(_DIRECTIONS)}, got {', '.join(given) or 'none'}"
+                f"give one of {', '.join(_DIRECTIONS)}, got {', '.join(given) or 0}"
             )
         if pitch is not None and not -np.pi / 2 <= pitch <= np.pi / 2:
             faults.append(f"pitch is in radians, -pi/2 to pi/2, got {pitch!r}")
@@ -101,7 +102,7 @@ class Ground:
         return f"ground plane {self.height:g} m below the camera"
 
     def direction(self, intrinsics: Any) -> np.ndarray:
-        """Unit vector that points down, in the camera's axes."""
+        """Give the unit vector that points down, in the camera's axes."""
         if self.down is not None:
             return self.down / np.linalg.norm(self.down)
         pitch = self.pitch

@@ -176,7 +176,7 @@ def log_factors(
 
 
 def _found(s: Statement, at: np.ndarray) -> np.ndarray:
-    """What a statement is about, before the factor, in each frame (time,)."""
+    """Measure what a statement is about, before the factor, by frame (time,)."""
     if isinstance(s, Depth):
         return at[0, :, 2]
     pairs = list(combinations(range(len(at)), 2))

@@ -56,7 +56,7 @@ def read_pairs(rigid: Any) -> list[tuple[Hashable, Hashable]]:
         groups = []
     if not groups or any(len(g) < 2 or len(set(g)) < len(g) for g in groups):
         raise DepthError(
-            f"rigid must be pairs of track ids such as [('hip', 'knee')], or the ids of "
+            f"rigid must be pairs of track ids like [('hip', 'knee')], or the ids of "
             f"one rigid thing such as [3, 7, 9], each once; got {rigid!r}"
         )
     pairs = [tuple(p) for g in groups for p in combinations(g, 2)]

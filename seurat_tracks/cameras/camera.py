@@ -117,7 +117,7 @@ class Camera:
             )
             raise CameraError(
                 f"{self.source}: calibrated for images of {self.frame_size[0]:g} x "
-                f"{self.frame_size[1]:g}, but the tracks are in frames of {size[0]:g} x "
+                f"{self.frame_size[1]:g}, but the tracks in frames of {size[0]:g} x "
                 f"{size[1]:g}, which have another aspect ratio{turned}: correct the "
                 "principal point for the cropping and give Camera(..., frame_size=)"
             )
@@ -179,7 +179,7 @@ def _form(intrinsics: Any) -> Intrinsics:
         size = 2 * values.reshape(3, 3)[[0, 1], [2, 2]] + 1
     else:
         size = 2 * values[2:] + 1
-    return resolve_intrinsics(intrinsics, np.maximum(size, 1))
+    return resolve_intrinsics(intrinsics, np.maximum(size, 1).tolist())
 
 
 def _matrix(camera: Camera) -> np.ndarray:
@@ -204,9 +204,8 @@ def _undistort(xy: np.ndarray, camera: Camera) -> np.ndarray:
     import cv2
 
     k, d = _matrix(camera), np.asarray(camera.distortion, np.float64)
-    undo = cv2.fisheye.undistortPoints
-    if camera.lens == "opencv":
-        undo = cv2.undistortPoints
+    fish = camera.lens == "fisheye"
+    undo: Any = cv2.fisheye.undistortPoints if fish else cv2.undistortPoints
     rays = undo(xy[:, None], k, d)[:, 0]
     rays = np.asarray(rays, np.float64)
     good = np.isfinite(rays).all(1) & (np.abs(rays) < 1e3).all(1)
@@ -219,7 +218,9 @@ def _undistort(xy: np.ndarray, camera: Camera) -> np.ndarray:
         after = _distort(step, camera) - xy
         with np.errstate(invalid="ignore"):
             better = np.abs(after).max(1) < np.abs(miss).max(1)
-        rays, miss = (np.where(better[:, None], *v) for v in ((step, rays), (after, miss)))
+        rays, miss = (
+            np.where(better[:, None], *v) for v in ((step, rays), (after, miss))
+        )
         if not better.any() or np.abs(miss[good]).max(initial=0) < 1e-4:
             break
     good &= np.abs(miss).max(1) < _TOLERANCE
@@ -233,7 +234,7 @@ def resolve_camera(intrinsics: Any, ds: xr.Dataset) -> Camera:
     Parameters
     ----------
     intrinsics
-        A `Camera`; the path of a calibration file (`seurat_tracks.cameras.read_camera`);
+        A `Camera`; the path of a calibration file (`read_camera`);
         a source with a method ``intrinsics(ds)`` that gives fx, fy, cx, cy or any other
         of these; or what `seurat_tracks.geometry.resolve_intrinsics` takes.
     ds

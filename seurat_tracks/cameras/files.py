@@ -82,7 +82,7 @@ def read_camera(
     if suffix == ".txt":
         return _colmap(text, camera, path)
     raise CameraError(
-        f"{path}: no camera file that is understood; give OpenCV's .yml, .xml or .json, "
+        f"{path}: no camera file that is understood; give OpenCV's .yml, .xml, .json, "
         "COLMAP's cameras.txt, or Kalibr's camchain.yaml"
     )
 
@@ -170,7 +170,7 @@ def _colmap(text: str, wanted: Any, path: Path) -> Camera:
             continue
         if len(words) < 5 or not words[0].isdigit():
             raise CameraError(
-                f"{path}, line {number}: not CAMERA_ID MODEL WIDTH HEIGHT PARAMS..., so "
+                f"{path}, line {number}: not CAMERA_ID MODEL WIDTH HEIGHT PARAMS, so "
                 "no COLMAP cameras.txt"
             )
         cameras[words[0]] = words[1:]

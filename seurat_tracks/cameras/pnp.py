@@ -70,9 +70,9 @@ def estimate_poses(
         raise CameraError("xyz is in the world's frame; estimate before giving poses")
     rows = _rows(ds, static)
     part = ds.isel(track=rows)
-    xy = undistorted(part["xy"].transpose("track", "time", "coord"), ds)
+    straight = undistorted(part["xy"].transpose("track", "time", "coord"), ds)
     xyz = part["xyz"].transpose("track", "time", "axis").values.astype(np.float64)
-    xy = xy.values.astype(np.float64)
+    xy = straight.values.astype(np.float64)
     seen = part["visible"].transpose("track", "time").values
     seen = seen & np.isfinite(xy).all(-1) & np.isfinite(xyz).all(-1)
     camera = camera_of(ds)
@@ -115,7 +115,7 @@ def _follow(
     xy: np.ndarray, xyz: np.ndarray, seen: np.ndarray, k: np.ndarray, error: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Camera-to-world (time, 4, 4), inliers and points by frame."""
-    N, T = seen.shape
+    T = seen.shape[1]
     matrices = np.full((T, 4, 4), np.nan)
     inliers, points = np.zeros(T, int), np.zeros(T, int)
     enough = np.flatnonzero(seen.sum(0) >= FEWEST)
@@ -162,7 +162,7 @@ def _pnp(
         confidence=0.999,
         flags=cv2.SOLVEPNP_EPNP,
     )
-    if not ok or which is None or len(which) < FEWEST:
+    if not ok or len(which) < FEWEST:
         return None
     which = which[:, 0]
     turn, shift = cv2.solvePnPRefineLM(world[which], xy[which], k, None, turn, shift)

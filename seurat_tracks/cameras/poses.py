@@ -53,15 +53,14 @@ class Poses:
         """Refuse what is no pose, and keep camera-to-world matrices."""
         if self.convention not in ("camera_to_world", "world_to_camera"):
             raise CameraError(
-                'poses: convention must be "camera_to_world" (the matrix takes points of '
-                'the camera\'s frame to the world) or "world_to_camera", got '
+                'poses: convention must be "camera_to_world" (the matrix takes points '
+                'of the camera\'s frame to the world) or "world_to_camera", got '
                 f"{self.convention!r}"
             )
         m = np.asarray(self.matrices, np.float64)
         if m.ndim != 3 or m.shape[1:] != (4, 4):
             raise CameraError(
-                f"poses must be (time, 4, 4), got {m.shape}; a 3 x 4 matrix lacks the row "
-                "0 0 0 1"
+                f"poses must be (time, 4, 4), got {m.shape}; 3 x 4 lacks a row 0 0 0 1"
             )
         faults = _faults(m)
         if self.frames is not None and np.shape(self.frames) != (len(m),):
@@ -259,8 +258,8 @@ def read_poses(
         timestamp tx ty tz qx qy qz qw).
     seconds : float array (time,) or DataArray
         For TUM: when each frame was shown, in the trajectory's clock. A DataArray with
-        the coordinate ``time``, such as ``ds.seconds``, names the frames; otherwise they
-        are numbered from 0. Each frame takes the nearest pose.
+        the coordinate ``time``, such as ``ds.seconds``, names the frames; otherwise
+        they are numbered from 0. Each frame takes the nearest pose.
     tolerance
         For TUM: seconds between a frame and its pose at most.
 
@@ -302,7 +301,7 @@ def _matrices(quaternions: np.ndarray, places: np.ndarray, where: Any) -> np.nda
     wrong = np.flatnonzero(np.abs(length - 1) > 0.01)
     if len(wrong):
         raise CameraError(
-            f"{where}: quaternion of pose {wrong[0]} has length {length[wrong[0]]:.3g}, "
+            f"{where}: quaternion {wrong[0]} has length {length[wrong[0]]:.3g}, "
             "not 1: are the columns in another order?"
         )
     out = np.tile(np.eye(4), (len(places), 1, 1))

@@ -76,8 +76,8 @@ def lift_by(
     intrinsics
         As in `seurat_tracks.lift.lift3d`.
     disparity
-        For ``video_depth`` and ``per_video``: the maps hold inverse depth, up to a factor, as those of
-        DepthCrafter and of relative Video Depth Anything do.
+        For ``video_depth`` and ``per_video``: the maps hold inverse depth, up to a
+        factor, as those of DepthCrafter and of relative Video Depth Anything do.
     smooth
         Times that the lifted positions are smoothed along time (Table 6).
     sigma
@@ -382,7 +382,7 @@ def _refuse(
         )
     if method in ("frame_depth", "video_depth") and depth is None:
         raise DepthError(
-            f"method {method!r} needs depth=: a depth source, or depth maps (time, y, "
+            f"method {asked!r} needs depth=: a depth source, or depth maps (time, y, "
             "x) of the video"
         )
     is_maps = hasattr(depth, "maps") or len(getattr(depth, "shape", ())) == 3

@@ -100,7 +100,10 @@ def test_the_network_sees_a_pinhole_camera(make_tracks):
     known = set_intrinsics(straight, (90, 90, 47, 39)).seurat.depth_ratio()
     told = set_intrinsics(bent, camera).seurat.depth_ratio()
     untold = set_intrinsics(bent, (90, 90, 47, 39)).seurat.depth_ratio()
-    off = [np.nanmax(np.abs(o.log_depth_ratio - known.log_depth_ratio)) for o in (told, untold)]
+    off = [
+        np.nanmax(np.abs(o.log_depth_ratio - known.log_depth_ratio))
+        for o in (told, untold)
+    ]
     assert off[0] < 0.05 * off[1]
 
 
