@@ -214,6 +214,14 @@ VARIABLES: Mapping[str, VariableSpec] = _by_name(
         positive=True,
     ),
     VariableSpec(
+        "scale_sigma",
+        ("track", "time"),
+        "float32",
+        "1",
+        "standard error of log scale, in natural-log units; NaN where unknown",
+        derived=True,
+    ),
+    VariableSpec(
         "depth",
         ("track", "time"),
         "float32",

@@ -34,14 +34,16 @@ class SeuratAccessor:
 
         return depth_ratio(self._ds, **settings)
 
-    def anchor(self, depth: Any = None, intrinsics: Any = None) -> xr.Dataset:
+    def anchor(
+        self, depth: Any = None, intrinsics: Any = None, **settings: Any
+    ) -> xr.Dataset:
         """Turn ratios into depth and positions.
 
-        See `seurat_tracks.scale.anchor` and `seurat_tracks.scale.add_xyz`.
+        See `seurat_tracks.anchors.anchor_by`.
         """
-        from seurat_tracks.scale import add_xyz, anchor
+        from seurat_tracks.anchors import anchor_by
 
-        return add_xyz(anchor(self._ds, depth), intrinsics)
+        return anchor_by(self._ds, depth, intrinsics, **settings)
 
     def lift3d(self, *, method: str = "seurat", **settings: Any) -> xr.Dataset:
         """Lift to 3D; see `seurat_tracks.lift.lift3d`.
@@ -55,6 +57,12 @@ class SeuratAccessor:
         from seurat_tracks.lift import lift3d
 
         return lift3d(self._ds, **settings)
+
+    def stabilise_depth(self, maps: Any, **settings: Any) -> xr.DataArray:
+        """Correct depth maps in time; see `seurat_tracks.dense.stabilise_depth`."""
+        from seurat_tracks.dense import stabilise_depth
+
+        return stabilise_depth(self._ds, maps, **settings)
 
     def quality(self, **settings: Any) -> xr.Dataset:
         """Name doubtful tracks and frames; see `seurat_tracks.reasons.quality`."""

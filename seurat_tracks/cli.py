@@ -239,6 +239,7 @@ def lift(
         metric = resolve_depth(
             _depth(depth, depth_scale, depth_cache, device, download),
             video=clip if _looks_like_store(source) else source,
+            affine=True,
         )
         if _looks_like_store(source):
             if points != {"grid": 24} or tracker != "lk":

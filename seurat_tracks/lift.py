@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from seurat_tracks.model.pretrained import Pretrained
+    from seurat_tracks.robust import Affine
+    from seurat_tracks.scale import Anchor
 
 Fuse = Literal["windows", "chain"]
 
@@ -104,6 +106,7 @@ def depth_ratio(
         load_model,
         resolve_device,
     )
+    from seurat_tracks.scale import DERIVED
 
     _check_settings(fuse, strides, iterations)
     validate_for_lift(ds, values=False)
@@ -129,9 +132,7 @@ def depth_ratio(
         [
             "log_depth_ratio",
             "depth_ratio_sigma",
-            "scale",
-            "depth",
-            "xyz",
+            *DERIVED,
             "reference_frame",
             *reasons.ADDED,
         ],
@@ -139,6 +140,7 @@ def depth_ratio(
     )
     xy = _bare(ds["xy"].transpose("track", "time", "coord"))
     visible = _bare(ds["visible"].transpose("track", "time"))
+    xy, visible = _through_the_lens(xy, visible, ds)
     plan, support_xy, support_visible = _support(
         ds, xy, visible, info, cuts, strides, fuse, settings.frame_size
     )
@@ -186,6 +188,9 @@ def lift3d(
     depth: Any = None,
     video: Any = None,
     intrinsics: Any = None,
+    poses: Any = None,
+    anchor: Anchor = "robust",
+    affine: Affine | None = None,
     model: str | os.PathLike[str] = "auto",
     device: str = "auto",
     fuse: Fuse = "windows",
@@ -206,8 +211,15 @@ def lift3d(
         The tracks' video, for a depth model named in ``depth``; other sources need
         none.
     intrinsics
-        fx, fy, cx, cy in pixels, a 3 x 3 matrix, ``{"fov": degrees}``, or None for
-        the Dataset's own or, with a warning, an assumed field of view of 60 degrees.
+        Anything `seurat_tracks.cameras.resolve_camera` takes: fx, fy, cx, cy in
+        pixels, a 3 x 3 matrix, ``{"fov": degrees}``, a `Camera`, a calibration file, a
+        source; or None for the Dataset's own or, with a warning, an assumed field of
+        view of 60 degrees.
+    poses
+        `seurat_tracks.cameras.Poses` of the camera: ``xyz`` is then in the world's
+        frame. Needs metric depth.
+    anchor, affine
+        How depth and ratios are brought together; see `seurat_tracks.scale.anchor`.
     model, device, fuse, strides, iterations, progress
         As for `depth_ratio`.
 
@@ -215,20 +227,24 @@ def lift3d(
     -------
     xr.Dataset
         With ``log_depth_ratio``, ``depth_ratio_sigma``, ``scale``, ``depth`` and
-        ``xyz`` (track, time, axis), camera frame, metres (or relative).
+        ``xyz`` (track, time, axis), camera (or world) frame, metres (or relative);
+        ``scale_sigma`` where the anchor is robust.
 
     Raises
     ------
     SchemaError, WeightsError, DepthError, CameraError
         As the steps do, before anything is computed.
     """
+    from seurat_tracks import scale
+    from seurat_tracks.cameras.poses import check_poses, to_world
     from seurat_tracks.depth import resolve_depth
-    from seurat_tracks.scale import add_xyz, anchor, set_intrinsics
 
     _check_settings(fuse, strides, iterations)
     validate_for_lift(ds, values=False)
-    source = resolve_depth(depth, video=video)
-    ds = set_intrinsics(ds, intrinsics)
+    source = resolve_depth(depth, video=video, affine=True)
+    ds = scale.set_intrinsics(ds, intrinsics)
+    if poses is not None:
+        check_poses(ds, poses)
     if source is not None:
         source.at_tracks(ds)  # faults of the source show before the network runs
     ds = depth_ratio(
@@ -240,7 +256,8 @@ def lift3d(
         iterations=iterations,
         progress=progress,
     )
-    return add_xyz(anchor(ds, source))
+    out = scale.add_xyz(scale.anchor(ds, source, anchor, affine=affine))
+    return out if poses is None else to_world(out, poses)
 
 
 def _check_settings(fuse: Any, strides: Any, iterations: Any) -> None:
@@ -275,6 +292,19 @@ def _known_focal(ds: xr.Dataset) -> float | None:
     if intrinsics is None or assumed:
         return None
     return float(np.sqrt(intrinsics[0] * intrinsics[1]))
+
+
+def _through_the_lens(
+    xy: xr.DataArray, visible: xr.DataArray, ds: xr.Dataset
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Undo a stated distortion; points that no ray is known of are hidden."""
+    from seurat_tracks.cameras.camera import undistorted
+
+    straight = undistorted(xy, ds)
+    if straight is xy:
+        return xy, visible
+    lost = (xy.notnull() & straight.isnull()).any("coord")
+    return straight, visible & ~lost
 
 
 def _bare(array: xr.DataArray) -> xr.DataArray:
@@ -317,6 +347,7 @@ def _support(
         dims = ("window", "support", "step")
         support_xy = _bare(ds["support_xy"].transpose(*dims, "coord"))
         support_visible = _bare(ds["support_visible"].transpose(*dims))
+        support_xy, support_visible = _through_the_lens(support_xy, support_visible, ds)
         plan = plan_from_starts(start[keep], stride[keep], T, length=length, cuts=cuts)
         support_xy = support_xy.isel(window=keep)
         support_visible = support_visible.isel(window=keep)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from seurat_tracks.errors import CameraError, SchemaError
+from seurat_tracks.errors import CameraError, DepthError, SchemaError
+from seurat_tracks.runs import groups, interpolate, medians
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from seurat_tracks.robust import Affine
+
+Anchor = Literal["robust", "median"]
+
+AFFINE_KINDS: dict[str, Affine] = {"affine": "depth", "affine_disparity": "disparity"}
+"""What sources of relative depth are fitted in, by their kind."""
+
+DERIVED = ["scale", "scale_sigma", "depth", "xyz", "camera_to_world"]
+"""What anchoring anew replaces or drops."""
 
 RELATIVE_UNITS = "relative (1 = depth of this track at its reference frame)"
 """The unit of depth and xyz without a metric depth source."""
@@ -100,123 +111,120 @@ def _run_scale(
             & np.isfinite(metric_depth)
             & (metric_depth > 0)
         )
-    groups, n_groups = _groups(visible, whole_track)
+    group, n_groups = groups(visible, whole_track)
     log_scale = np.full(n_groups, np.nan)
-    used = groups[usable]
+    used = group[usable]
     counts = np.bincount(used, minlength=n_groups)
     has = counts > 0
-    depth = _medians(metric_depth[usable], counts)[has]
-    ratio = _medians(np.exp(log_ratio[usable].astype(np.float64)), counts)[has]
+    depth = medians(metric_depth[usable], counts)[has]
+    ratio = medians(np.exp(log_ratio[usable].astype(np.float64)), counts)[has]
     log_scale[has] = np.log(depth) - np.log(ratio)
-    anchored = np.append(log_scale, np.nan)[groups]  # hidden frames are -1
-    return np.exp(_interpolate(anchored, positions)).astype(np.float32)
+    anchored = np.append(log_scale, np.nan)[group]  # hidden frames are -1
+    return np.exp(interpolate(anchored, positions)).astype(np.float32)
 
 
-def _groups(visible: np.ndarray, whole_track: bool) -> tuple[np.ndarray, int]:
-    """Label each visible frame by its run (or track), in order; -1 where hidden."""
-    if whole_track:
-        rows = np.broadcast_to(np.arange(len(visible))[:, None], visible.shape)
-        return np.where(visible, rows, -1), len(visible)
-    begins = visible.copy()
-    begins[:, 1:] &= ~visible[:, :-1]
-    number = np.cumsum(begins.ravel()).reshape(visible.shape) - 1
-    return np.where(visible, number, -1), int(begins.sum())
-
-
-def _medians(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Median of each group of a flat array whose groups lie one after another."""
-    first = np.cumsum(counts) - counts
-    out = np.full(len(counts), np.nan)
-    # Groups of one length form a matrix: far fewer lengths than groups.
-    for length in np.unique(counts[counts > 0]):
-        same = np.flatnonzero(counts == length)
-        rows = values[first[same][:, None] + np.arange(length)]
-        out[same] = np.median(rows, axis=1)
-    return out
-
-
-def _interpolate(values: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Fill NaN along rows: linear in time between, constant beyond the ends."""
-    known = np.isfinite(values)
-    n = values.shape[1]
-    at = np.arange(n)
-    before = np.maximum.accumulate(np.where(known, at, -1), axis=1)
-    after = np.minimum.accumulate(np.where(known, at, n)[:, ::-1], axis=1)[:, ::-1]
-    left = np.where(before < 0, after, before)
-    right = np.where(after >= n, before, after)
-    # Rows with nothing known read position 0, which is NaN like all of them.
-    left = np.where((left < 0) | (left >= n), 0, left)
-    right = np.where((right < 0) | (right >= n), 0, right)
-    a = np.take_along_axis(values, left, axis=1)
-    b = np.take_along_axis(values, right, axis=1)
-    span = (time[right] - time[left]).astype(np.float64)
-    part = np.where(span > 0, (time[None, :] - time[left]) / np.where(span, span, 1), 0)
-    return a + (b - a) * part
-
-
-def anchor(ds: xr.Dataset, depth: Any = None) -> xr.Dataset:
+def anchor(
+    ds: xr.Dataset,
+    depth: Any = None,
+    anchor: Anchor = "robust",
+    *,
+    video: Any = None,
+    affine: Affine | None = None,
+    gains: bool = True,
+) -> xr.Dataset:
     """Turn depth ratios into depth.
 
     Parameters
     ----------
     ds
-        Tracks with ``visible`` and ``log_depth_ratio`` (track, time).
+        Tracks with ``visible`` and ``log_depth_ratio`` (track, time), and
+        ``depth_ratio_sigma`` if it is known.
     depth
         Where metres come from: anything `seurat_tracks.depth.resolve_depth` takes.
         None makes no metres: scale is 1 and the units say "relative".
+    anchor
+        "robust" (`seurat_tracks.robust.robust_scale`) or "median", the paper's Eq. 10
+        (`run_scale`), of each visible run. Depths that a person states (a constant,
+        `Known`) are never outvoted: they always go by the median.
+    video
+        The tracks' video, for a depth model named in ``depth``.
+    affine
+        "depth" or "disparity": the source gives relative depth or inverse depth up to
+        one factor and one shift for the video; the ratios say what the shift is. None
+        goes by the source's own kind (`seurat_tracks.depth.kind_of`). Units are then
+        relative.
+    gains
+        For "robust": whether the source may err by a common factor in each frame.
 
     Returns
     -------
     xr.Dataset
         With ``scale`` and ``depth`` = scale * exp(log_depth_ratio) (Eq. 11 of
-        *Seurat*), float32 (track, time); NaN where no depth could be found. An ``xyz``
-        that ``ds`` had is dropped: it belonged to another scale. Attributes ``units``,
-        ``depth_source``, ``depth_source_licence``, ``frame_of_reference`` and, if
-        relative, ``depth_note``. Nothing is computed if the input is lazy.
+        *Seurat*), float32 (track, time); NaN where no depth could be found. "robust"
+        adds ``scale_sigma`` (track, time), natural-log units. An ``xyz`` that ``ds``
+        had is dropped: it belonged to another scale. Attributes ``units``,
+        ``depth_source``, ``depth_source_licence``, ``frame_of_reference``, ``anchor``
+        and, if relative, ``depth_note``. Nothing is computed if the input is lazy.
 
     Raises
     ------
     SchemaError
         If ``visible`` or ``log_depth_ratio`` is missing.
     DepthError
-        If the depth source is not understood or does not fit the tracks.
+        If the depth source is not understood or does not fit the tracks, or the ratios
+        change too little to find the shift of an affine one (the latter when computed).
     """
     import xarray as xr
 
-    from seurat_tracks.depth import resolve_depth
+    from seurat_tracks.depth import Known, kind_of, resolve_depth
 
+    if anchor not in ("robust", "median"):
+        raise DepthError(f'anchor must be "robust" or "median", got {anchor!r}')
     missing = [v for v in ("log_depth_ratio", "visible") if v not in ds]
     if missing:
         raise SchemaError(
             f"cannot anchor depth without {' and '.join(missing)}: call "
             f"ds.seurat.depth_ratio() first"
         )
-    source = resolve_depth(depth)
-    ds = ds.drop_vars(["scale", "depth", "xyz"], errors="ignore")
-    log_ratio = ds["log_depth_ratio"].transpose("track", "time")
-    bare = log_ratio.drop_vars(list(log_ratio.coords))
+    source = resolve_depth(depth, video=video, affine=True)
+    if affine is None and source is not None:
+        affine = AFFINE_KINDS.get(kind_of(source))
+    if affine not in (None, "depth", "disparity"):
+        raise DepthError(f'affine must be "depth", "disparity" or None, got {affine!r}')
+    ds = ds.drop_vars(DERIVED, errors="ignore")
+    bare = _bare(ds["log_depth_ratio"])
+    sigma = None
+    stated = source is None or source.span == "track" or isinstance(source, Known)
+    if affine and (stated or anchor == "median"):
+        raise DepthError(
+            f"affine={affine!r} needs a source that gives depth in many frames, and "
+            'anchor="robust"'
+        )
     if source is None:
         scale = xr.where(np.isfinite(bare), np.float32(1), np.float32(np.nan))
         units = RELATIVE_UNITS
     else:
-        units = "m" if source.metric else SHARED_UNITS
-        measured = source.at_tracks(ds).transpose("track", "time")
-        inputs = [bare, ds["visible"].transpose("track", "time"), measured]
-        inputs = [v.drop_vars(list(v.coords)) for v in inputs]
+        units = "m" if source.metric and not affine else SHARED_UNITS
+        ratio_sigma = xr.full_like(bare, np.nan)
+        if "depth_ratio_sigma" in ds:
+            ratio_sigma = _bare(ds["depth_ratio_sigma"])
+        inputs = [bare, _bare(ds["visible"]), _bare(source.at_tracks(ds)), ratio_sigma]
         if any(v.chunks is not None for v in inputs):
             inputs = _aligned(inputs)
-        scale = xr.apply_ufunc(
-            run_scale,
-            *inputs,
-            kwargs={
-                "time": ds["time"].values,
-                "whole_track": source.span == "track",
-            },
-            input_core_dims=[["time"]] * 3,
-            output_core_dims=[["time"]],
-            dask="parallelized",
-            output_dtypes=[np.float32],
-        )
+        time = ds["time"].values
+        if stated or anchor == "median":
+            anchor = "median"
+            scale = xr.apply_ufunc(
+                run_scale,
+                *inputs[:3],
+                kwargs={"time": time, "whole_track": source.span == "track"},
+                input_core_dims=[["time"]] * 3,
+                output_core_dims=[["time"]],
+                dask="parallelized",
+                output_dtypes=[np.float32],
+            )
+        else:
+            scale, sigma = _robust(inputs, time, affine, gains)
     scale = scale.astype(np.float32)
     values = (scale * np.exp(bare)).astype(np.float32)
     metric = units == "m"
@@ -226,7 +234,11 @@ def anchor(ds: xr.Dataset, depth: Any = None) -> xr.Dataset:
     }
     values.attrs = {"units": units, "long_name": "depth along the optical axis"}
     out = ds.assign(scale=scale, depth=values)
-    out.attrs = {k: v for k, v in ds.attrs.items() if k != "depth_note"} | {
+    if sigma is not None:
+        sigma.attrs = {"units": "1", "long_name": "standard error of log scale"}
+        out = out.assign(scale_sigma=sigma)
+    dropped = ("depth_note", "anchor", "poses", "poses_estimated")
+    out.attrs = {k: v for k, v in ds.attrs.items() if k not in dropped} | {
         "units": units,
         "depth_source": "none" if source is None else source.name,
         "depth_source_licence": "" if source is None else source.licence,
@@ -234,7 +246,64 @@ def anchor(ds: xr.Dataset, depth: Any = None) -> xr.Dataset:
     }
     if source is None:
         out.attrs["depth_note"] = RELATIVE_NOTE
+    else:
+        out.attrs["anchor"] = anchor + (f", affine {affine}" if affine else "")
     return out
+
+
+def _bare(array: xr.DataArray) -> xr.DataArray:
+    array = array.transpose("track", "time")
+    return array.drop_vars(list(array.coords))
+
+
+def _robust(
+    inputs: list[xr.DataArray], time: np.ndarray, affine: Affine | None, gains: bool
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Scale and its sigma: what the source is like from some tracks, then all alone."""
+    import xarray as xr
+
+    from seurat_tracks.robust import MOST_TRACKS, SourceFit, fit_source, robust_scale
+
+    ratio, visible, measured, _ = inputs
+    step = max(1, -(-ratio.sizes["track"] // MOST_TRACKS))
+    some = [v.isel(track=slice(None, None, step)) for v in (ratio, visible, measured)]
+    if ratio.chunks is not None:
+        some = [v.chunk(-1) for v in some]
+    fit = xr.apply_ufunc(
+        lambda *arrays: fit_source(*arrays, affine=affine, gains=gains).pack(),
+        *some,
+        input_core_dims=[["track", "time"]] * 3,
+        output_core_dims=[["fit"]],
+        dask="parallelized",
+        output_dtypes=[np.float64],
+        dask_gufunc_kwargs={"output_sizes": {"fit": ratio.sizes["time"] + 4}},
+    )
+
+    def both(*arrays: np.ndarray) -> np.ndarray:
+        *rest, packed = arrays
+        # apply_ufunc puts core dimensions last
+        answer = robust_scale(
+            rest[0],
+            rest[3],
+            rest[1],
+            rest[2],
+            SourceFit.unpack(packed),
+            time=time,
+            affine=affine,
+        )
+        return answer.transpose(1, 0, 2)
+
+    found = xr.apply_ufunc(
+        both,
+        *inputs,
+        fit,
+        input_core_dims=[["time"]] * 4 + [["fit"]],
+        output_core_dims=[["answer", "time"]],
+        dask="parallelized",
+        output_dtypes=[np.float32],
+        dask_gufunc_kwargs={"output_sizes": {"answer": 2}},
+    )
+    return found.isel(answer=0), found.isel(answer=1)
 
 
 def _aligned(arrays: list[xr.DataArray]) -> list[xr.DataArray]:
@@ -252,7 +321,7 @@ def add_xyz(ds: xr.Dataset, intrinsics: Any = None) -> xr.Dataset:
     ds
         Tracks with ``xy`` and ``depth``.
     intrinsics
-        Anything `seurat_tracks.geometry.resolve_intrinsics` takes; None uses the
+        Anything `seurat_tracks.cameras.resolve_camera` takes; None uses the
         Dataset's own ``intrinsics`` attribute and, without one, the stated default
         with a warning.
 
@@ -260,8 +329,9 @@ def add_xyz(ds: xr.Dataset, intrinsics: Any = None) -> xr.Dataset:
     -------
     xr.Dataset
         With ``xyz`` (track, time, axis) float32 in the unit of ``depth``: x right, y
-        down, z forward; NaN where ``xy`` or ``depth`` is NaN. The attribute
-        ``intrinsics`` holds fx, fy, cx, cy. Lazy if ``xy`` or ``depth`` is.
+        down, z forward; NaN where ``xy`` or ``depth`` is NaN, and where the lens
+        cannot be inverted. Distortion is undone on the rays; ``xy`` stays. The
+        attribute ``intrinsics`` holds fx, fy, cx, cy. Lazy if ``xy`` or ``depth`` is.
 
     Raises
     ------
@@ -272,6 +342,7 @@ def add_xyz(ds: xr.Dataset, intrinsics: Any = None) -> xr.Dataset:
     """
     import xarray as xr
 
+    from seurat_tracks.cameras.camera import undistorted
     from seurat_tracks.geometry import unproject
 
     if "depth" not in ds:
@@ -279,7 +350,7 @@ def add_xyz(ds: xr.Dataset, intrinsics: Any = None) -> xr.Dataset:
             "cannot make xyz without depth: call ds.seurat.anchor() first"
         )
     ds = set_intrinsics(ds, intrinsics)
-    xy = ds["xy"].transpose("track", "time", "coord")
+    xy = undistorted(ds["xy"].transpose("track", "time", "coord"), ds)
     depth = ds["depth"].transpose("track", "time")
     xyz = xr.apply_ufunc(
         unproject,
@@ -307,7 +378,7 @@ def set_intrinsics(ds: xr.Dataset, intrinsics: Any = None) -> xr.Dataset:
     ds
         Tracks with the attribute ``frame_size``.
     intrinsics
-        Anything `seurat_tracks.geometry.resolve_intrinsics` takes; None keeps the
+        Anything `seurat_tracks.cameras.resolve_camera` takes; None keeps the
         Dataset's own ``intrinsics``, and without one takes the stated default with a
         warning.
 
@@ -315,28 +386,37 @@ def set_intrinsics(ds: xr.Dataset, intrinsics: Any = None) -> xr.Dataset:
     -------
     xr.Dataset
         With the attributes ``intrinsics`` [fx, fy, cx, cy] and ``intrinsics_source``
-        ("given" or "assumed").
+        ("given", "assumed: ...", or what the numbers are from); of a lens that
+        distorts also ``distortion`` and ``lens``.
 
     Raises
     ------
     CameraError
         If the intrinsics are malformed.
     """
+    from seurat_tracks.cameras.camera import resolve_camera
     from seurat_tracks.geometry import DEFAULT_FIELD_OF_VIEW, resolve_intrinsics
 
-    given = ds.attrs.get("intrinsics") if intrinsics is None else intrinsics
     if "frame_size" not in ds.attrs:
         raise CameraError(
             "the Dataset has no frame_size attribute, so its camera is unknown: set "
             "ds.attrs['frame_size'] = [width, height]"
         )
-    k = resolve_intrinsics(given, ds.attrs["frame_size"])
-    if intrinsics is not None or given is None:
-        source = (
-            f"assumed: {DEFAULT_FIELD_OF_VIEW:g} degrees wide"
-            if given is None
-            else "given"
-        )
-    else:
+    if intrinsics is None and "intrinsics" in ds.attrs:
+        k = resolve_intrinsics(ds.attrs["intrinsics"], ds.attrs["frame_size"])
         source = ds.attrs.get("intrinsics_source", "given")
-    return ds.assign_attrs(intrinsics=[*k], intrinsics_source=source)
+        return ds.assign_attrs(intrinsics=[*k], intrinsics_source=source)
+    if intrinsics is None:
+        k = resolve_intrinsics(None, ds.attrs["frame_size"])
+        source = f"assumed: {DEFAULT_FIELD_OF_VIEW:g} degrees wide"
+        return ds.assign_attrs(intrinsics=[*k], intrinsics_source=source)
+    camera = resolve_camera(intrinsics, ds)
+    out = ds.copy(deep=False)
+    out.attrs = {k: v for k, v in ds.attrs.items() if k not in ("distortion", "lens")}
+    out.attrs |= {
+        "intrinsics": [*camera.intrinsics],
+        "intrinsics_source": camera.source,
+    }
+    if camera.distorts:
+        out.attrs |= {"distortion": [*camera.distortion], "lens": camera.lens}
+    return out

@@ -15,6 +15,7 @@ import numpy as np
 from seurat_tracks.errors import DepthError, SchemaError, SeuratTracksError
 from seurat_tracks.evaluation.expansion import expansion_ratio
 from seurat_tracks.geometry import density_ratio
+from seurat_tracks.scale import DERIVED
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,7 +37,10 @@ METHODS: dict[str, str] = {
 }
 """Methods, what each does, and where the paper has it."""
 
-_DERIVED = ("log_depth_ratio", "depth_ratio_sigma", "scale", "depth", "xyz")
+ALIASES = {"per_frame": "frame_depth", "per_video": "video_depth"}
+"""Plain names of two methods; "per_video" takes any source, not depth maps alone."""
+
+_DERIVED = ("log_depth_ratio", "depth_ratio_sigma", *DERIVED)
 _FORMULAS = ("constant", "density", "affine")
 _OF_THE_MODEL = ("model", "model_hash", "model_licence", "fuse")
 
@@ -60,7 +64,7 @@ def lift_by(
     ds
         Tracks: ``xy`` and ``visible``.
     method
-        A key of `METHODS`.
+        A key of `METHODS` or of `ALIASES`.
     depth
         Anything `seurat_tracks.depth.resolve_depth` takes. ``frame_depth`` and
         ``video_depth`` take it as the answer, the latter depth maps alone; ``seurat``
@@ -72,8 +76,8 @@ def lift_by(
     intrinsics
         As in `seurat_tracks.lift.lift3d`.
     disparity
-        For ``video_depth``: the maps hold inverse depth, up to a factor, as those of
-        DepthCrafter and of relative Video Depth Anything do.
+        For ``video_depth`` and ``per_video``: the maps hold inverse depth, up to a
+        factor, as those of DepthCrafter and of relative Video Depth Anything do.
     smooth
         Times that the lifted positions are smoothed along time (Table 6).
     sigma
@@ -103,6 +107,7 @@ def lift_by(
     from seurat_tracks.schema import validate_for_lift
 
     _refuse(method, depth, truth, smooth, sigma, options)
+    asked, method = method, ALIASES.get(method, method)
     if method == "seurat":
         out = lift3d(ds, depth=depth, intrinsics=intrinsics, **options)
     else:
@@ -124,7 +129,7 @@ def lift_by(
         out = add_xyz(out)
     if smooth:
         out = smooth_positions(out, times=smooth, sigma=sigma)
-    return out.assign_attrs(method=method)
+    return out.assign_attrs(method=asked)
 
 
 def smooth_positions(
@@ -363,8 +368,11 @@ def _refuse(
     options: dict[str, Any],
 ) -> None:
     """Refuse what cannot be computed, before anything is."""
+    asked, method = method, ALIASES.get(method, method)
     if method not in METHODS:
-        raise SeuratTracksError(f"method is {method!r}; give one of {list(METHODS)}")
+        raise SeuratTracksError(
+            f"method is {asked!r}; give one of {[*METHODS, *ALIASES]}"
+        )
     accepted = {"density": {"k", "bandwidth"}, "affine": {"k", "iterations"}}
     unknown = set(options) - accepted.get(method, set())
     if method != "seurat" and unknown:
@@ -374,11 +382,11 @@ def _refuse(
         )
     if method in ("frame_depth", "video_depth") and depth is None:
         raise DepthError(
-            f"method {method!r} needs depth=: a depth source, or depth maps (time, y, "
+            f"method {asked!r} needs depth=: a depth source, or depth maps (time, y, "
             "x) of the video"
         )
     is_maps = hasattr(depth, "maps") or len(getattr(depth, "shape", ())) == 3
-    if method == "video_depth" and not is_maps:
+    if asked == "video_depth" and not is_maps:
         raise DepthError(
             "method 'video_depth' needs depth= to be depth maps (time, y, x); for any "
             "other source use method='frame_depth'"

@@ -241,3 +241,18 @@ def test_refuses(tracks: xr.Dataset, method: str, more: dict, message: str) -> N
 def test_per_video_depth_needs_maps(tracks: xr.Dataset, depth: float | None) -> None:
     with pytest.raises(DepthError, match="depth maps"):
         lift_by(tracks, "video_depth", depth=depth)
+
+
+def test_plain_names_of_depth_alone(truth: xr.Dataset, tracks: xr.Dataset) -> None:
+    maps = np.full((T, 24, 32), 3.0) * np.linspace(1, 1.3, T)[:, None, None]
+    for name, same in (("per_frame", "frame_depth"), ("per_video", "video_depth")):
+        out = tracks.seurat.lift3d(method=name, depth=maps)
+        expected = lift_by(tracks, same, depth=maps)
+        np.testing.assert_array_equal(out.depth, expected.depth)
+        assert out.attrs["method"] == name
+        # unlike video_depth, per_video takes any source
+        any_source = tracks.seurat.lift3d(method=name, depth=Constant(2))
+        seen = _seen(truth)
+        np.testing.assert_allclose(any_source.depth.values[seen], 2)
+        with pytest.raises(DepthError, match=name):
+            lift_by(tracks, name)

@@ -1,0 +1,453 @@
+"""One scale for each visible run, by robust weighted least squares on log scale.
+
+``docs/scale.md`` says what is assumed. `fit_source` looks at a few hundred tracks and
+says how the depth source errs; `robust_scale` then answers for each track alone.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from seurat_tracks.errors import DepthError
+from seurat_tracks.runs import groups, interpolate, medians
+
+Affine = Literal["depth", "disparity"]
+
+MOST_TRACKS = 1024
+"""Tracks, evenly spread over all, from which the source's errors are learnt."""
+
+SIGMA_FLOOR = 0.005
+"""No depth source is trusted better than this, natural-log units."""
+
+TIE_FLOOR = 0.02
+"""What a point that is found again may differ from the one that was lost, likewise."""
+
+_FEW = 8  # tracks below which a frame's gain is not told from their own errors
+_ROUNDS = 5
+_BLOCK = 250_000  # working arrays of a bounded size
+_CAUCHY = 2.385  # tuning constant: 95 % efficient where errors are normal
+
+
+class SourceFit(NamedTuple):
+    """How a depth source errs, as one flat array of known length.
+
+    Attributes
+    ----------
+    gain : float array (time,)
+        Natural log of the factor by which the depth of each frame is too large, 0 on
+        average over stretches as long as a track is seen.
+    sigma
+        Standard error of one depth after that, natural-log units.
+    inflation
+        Variance of a mean over that of as many independent errors: neighbouring frames
+        err alike.
+    gain_sigma
+        Standard error that the gains leave in all scales together.
+    shift
+        What is added to relative depth or disparity, in its unit; 0 for metric depth.
+    """
+
+    gain: np.ndarray
+    sigma: float
+    inflation: float
+    gain_sigma: float
+    shift: float
+
+    def pack(self) -> np.ndarray:
+        """All of it in one float64 array (time + 4,)."""
+        return np.append(self.gain, self[1:]).astype(np.float64)
+
+    @classmethod
+    def unpack(cls, packed: np.ndarray) -> SourceFit:
+        """Read what `pack` wrote."""
+        return cls(packed[:-4], *(float(v) for v in packed[-4:]))
+
+
+def fit_source(
+    log_ratio: np.ndarray,
+    visible: np.ndarray,
+    measured: np.ndarray,
+    *,
+    affine: Affine | None = None,
+    gains: bool = True,
+) -> SourceFit:
+    """Learn how a depth source errs from its disagreement with the ratios.
+
+    Parameters
+    ----------
+    log_ratio, visible, measured : arrays (track, time)
+        As for `seurat_tracks.scale.run_scale`; `measured` is relative depth or
+        disparity if `affine` says so.
+    affine
+        "depth": depth is proportional to ``measured + shift``; "disparity": to
+        ``1 / (measured + shift)``; one unknown shift for the video. None: depth is
+        ``measured``.
+    gains
+        Whether frames may have gains.
+
+    Returns
+    -------
+    SourceFit
+
+    Raises
+    ------
+    DepthError
+        If the ratios change too little to say what the shift is.
+    """
+    shift = _find_shift(log_ratio, visible, measured, affine) if affine else 0.0
+    value, usable = _log_depth(log_ratio, visible, measured, affine, shift)
+    run, length = _long_runs(visible, usable)
+    use = run >= 0
+    T = visible.shape[1]
+    gain = np.zeros(T)
+    if not use.any():
+        return SourceFit(gain, 0.0, 1.0, 0.0, shift)
+    frame = np.broadcast_to(np.arange(T), visible.shape)[use]
+    run, value = run[use], value[use]
+    count = np.bincount(frame, minlength=T)
+    enough = count >= _FEW
+    center = _group_median(value, run)
+    error = value - center[run]
+    sigma = _spread(error)
+    if gains and enough.sum() > 1:
+        gain, error = _alternate(value, run, frame, enough, sigma)
+        smooth = _low_pass(gain, enough, length)
+        gain = np.where(enough, gain - smooth, 0.0)
+        error = value - gain[frame]
+        error = error - _group_median(error, run)[run]
+        sigma = _spread(error)
+    degrees = len(value) / max(1, len(value) - run.max() - 1)
+    sigma = sigma * float(np.sqrt(degrees))
+    common = _mean_sigma(gain[enough])
+    return SourceFit(gain, sigma, _inflation(error, run, sigma), common, shift)
+
+
+def robust_scale(
+    log_ratio: np.ndarray,
+    ratio_sigma: np.ndarray,
+    visible: np.ndarray,
+    measured: np.ndarray,
+    fit: SourceFit,
+    *,
+    time: np.ndarray,
+    affine: Affine | None = None,
+) -> np.ndarray:
+    """Depth per unit of ratio, and its standard error.
+
+    Parameters
+    ----------
+    log_ratio, visible, measured : arrays (track, time)
+        As for `fit_source`.
+    ratio_sigma : float array (track, time)
+        Standard error of `log_ratio`; NaN = unknown, which counts as none.
+    fit
+        How the source errs.
+    time : int array (time,)
+        Frame numbers, increasing.
+    affine
+        As for `fit_source`.
+
+    Returns
+    -------
+    float32 array (2, track, time)
+        Scale, constant on each visible run, and its standard error in natural-log
+        units. On hidden frames log scale and variance are linear in time between the
+        runs around, and constant beyond the first and last. NaN for tracks without
+        usable depth, and for runs in shots without any.
+    """
+    N, T = visible.shape
+    out = np.full((2, N, T), np.nan, np.float32)
+    block = max(1, _BLOCK // max(1, T))
+    for begin in range(0, N, block):
+        rows = slice(begin, begin + block)
+        out[:, rows] = _robust_scale(
+            log_ratio[rows],
+            ratio_sigma[rows],
+            visible[rows],
+            measured[rows],
+            fit,
+            time,
+            affine,
+        )
+    return out
+
+
+def _robust_scale(
+    log_ratio: np.ndarray,
+    ratio_sigma: np.ndarray,
+    visible: np.ndarray,
+    measured: np.ndarray,
+    fit: SourceFit,
+    time: np.ndarray,
+    affine: Affine | None,
+) -> np.ndarray:
+    out = np.full((2, *visible.shape), np.nan, np.float32)
+    value, usable = _log_depth(log_ratio, visible, measured, affine, fit.shift)
+    value = value - fit.gain
+    extra = np.nan_to_num(ratio_sigma.astype(np.float64)) ** 2
+    variance = max(fit.sigma, SIGMA_FLOOR) ** 2 + extra
+    group, R = groups(visible, False)
+    chain = _Chain(visible, log_ratio, extra, group, R)
+    run, value, variance = group[usable], value[usable], variance[usable]
+    if not len(run):
+        return out
+    center, info = _first_guess(value, variance, run, R)
+    for _ in range(_ROUNDS):
+        at = chain.solve(center, info / fit.inflation)[0]
+        error = value - at[run]
+        error *= error
+        error /= variance
+        weight = 1 / ((1 + error / _CAUCHY**2) * variance)
+        info = np.bincount(run, weight, R)
+        total = np.bincount(run, weight * value, R)
+        center = np.where(info > 0, total / np.where(info > 0, info, 1), 0.0)
+    at, spread = chain.solve(center, info / fit.inflation)
+    spread = spread + fit.gain_sigma**2
+    for k, values in enumerate((at, spread)):
+        whole = np.append(values, np.nan)[group]
+        filled = interpolate(whole, time)
+        out[k] = np.exp(filled) if k == 0 else np.sqrt(filled)
+    return out
+
+
+class _Chain:
+    """Runs of each track, tied to the next one through the ratio."""
+
+    def __init__(
+        self,
+        visible: np.ndarray,
+        log_ratio: np.ndarray,
+        ratio_variance: np.ndarray,
+        group: np.ndarray,
+        runs: int,
+    ) -> None:
+        begins = visible.copy()
+        begins[:, 1:] &= ~visible[:, :-1]
+        ends = visible.copy()
+        ends[:, :-1] &= ~visible[:, 1:]
+        track, first = np.nonzero(begins)
+        _, last = np.nonzero(ends)
+        # run k is tied to run k - 1 of the same track; across a cut there is no tie
+        known = np.isfinite(log_ratio)
+        follows = np.zeros(runs, bool)
+        follows[1:] = track[1:] == track[:-1]
+        follows[1:] &= known[track[1:], first[1:]] & known[track[1:], last[:-1]]
+        self.tie = np.full(runs, np.inf)
+        self.tie[1:] = np.where(
+            follows[1:],
+            ratio_variance[track[1:], first[1:]]
+            + ratio_variance[track[1:], last[:-1]]
+            + TIE_FLOOR**2,
+            np.inf,
+        )
+        starts = np.ones(runs, bool)
+        starts[1:] = track[1:] != track[:-1]
+        where = np.flatnonzero(starts)
+        place = np.arange(runs) - np.repeat(where, np.diff(np.append(where, runs)))
+        # runs of equal place in their tracks are worked on together
+        order = np.argsort(place, kind="stable")
+        cut = np.cumsum(np.bincount(place))[:-1]
+        self.layers = np.split(order, cut)
+
+    def solve(
+        self, center: np.ndarray, info: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and variance of log scale by run; NaN where nothing is known."""
+        tie = self._loosened(center, info)
+        forward = self._pass(center, info, tie, back=False)
+        backward = self._pass(center, info, tie, back=True)
+        total = info + forward[1] + backward[1]
+        mean = info * center + forward[0] + backward[0]
+        with np.errstate(all="ignore"):
+            return (
+                np.where(total > 0, mean / total, np.nan),
+                np.where(total > 0, 1 / total, np.nan),
+            )
+
+    def _loosened(self, center: np.ndarray, info: np.ndarray) -> np.ndarray:
+        """Loosen ties that the depth of both runs contradicts, by as much."""
+        tie = self.tie.copy()
+        both = np.isfinite(tie)
+        both[1:] &= (info[1:] > 0) & (info[:-1] > 0)
+        k = np.flatnonzero(both)
+        gap = (center[k] - center[k - 1]) ** 2
+        expected = 9 * (1 / info[k] + 1 / info[k - 1] + tie[k])
+        tie[k] += np.maximum(gap - expected, 0)
+        return tie
+
+    def _pass(
+        self, center: np.ndarray, info: np.ndarray, tie: np.ndarray, *, back: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Messages (information times mean, information) that reach each run."""
+        mean, total = np.zeros(len(info)), np.zeros(len(info))
+        layers = self.layers[:0:-1] if back else self.layers[1:]
+        for runs in layers:
+            source, target = (runs, runs - 1) if back else (runs - 1, runs)
+            known = info[source] + total[source]
+            value = info[source] * center[source] + mean[source]
+            variance = tie[runs]
+            usable = (known > 0) & np.isfinite(variance)
+            safe = np.where(known > 0, known, 1.0)
+            carried = np.where(usable, 1 / (1 / safe + variance), 0.0)
+            total[target] = carried
+            mean[target] = carried * value / safe
+        return mean, total
+
+
+def _first_guess(
+    value: np.ndarray, variance: np.ndarray, run: np.ndarray, runs: int
+) -> tuple[np.ndarray, np.ndarray]:
+    info = np.bincount(run, 1 / variance, runs)
+    there, index = np.unique(run, return_inverse=True)
+    center = np.zeros(runs)
+    center[there] = _group_median(value, index)
+    return center, info
+
+
+def _log_depth(
+    log_ratio: np.ndarray,
+    visible: np.ndarray,
+    measured: np.ndarray,
+    affine: Affine | None,
+    shift: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log of measured depth over ratio, 0 where unusable; and where it is usable."""
+    with np.errstate(invalid="ignore"):
+        depth = measured.astype(np.float64) + shift
+        usable = visible & np.isfinite(log_ratio) & np.isfinite(depth) & (depth > 0)
+        if affine is None:
+            usable &= measured > 0
+    log_depth = np.log(np.where(usable, depth, 1.0))
+    if affine == "disparity":
+        log_depth = -log_depth
+    return np.where(usable, log_depth - np.nan_to_num(log_ratio), 0.0), usable
+
+
+def _long_runs(visible: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, float]:
+    """Give long runs (at least three usable depths) a number, -1 elsewhere.
+
+    Also the median number of frames that they span, each frame counted once.
+    """
+    group, R = groups(visible, False)
+    count = np.bincount(group[usable], minlength=R)
+    keep = count >= 3
+    number = np.append(np.where(keep, np.cumsum(keep) - 1, -1), -1)
+    span = np.bincount(group[visible], minlength=R)[keep]
+    length = float(np.median(np.repeat(span, span))) if keep.any() else 0.0
+    return np.where(usable, number[group], -1), length
+
+
+def _group_median(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Median of each group; groups are 0..n-1, each with a value."""
+    order = np.argsort(group, kind="stable")
+    return medians(values[order], np.bincount(group))
+
+
+def _alternate(
+    value: np.ndarray,
+    run: np.ndarray,
+    frame: np.ndarray,
+    enough: np.ndarray,
+    sigma: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Gains by frame and scales by run, in turn, robustly."""
+    T = len(enough)
+    gain = np.zeros(T)
+    error = value - _group_median(value, run)[run]
+    inside = enough[frame]
+    by_frame = np.cumsum(enough)[frame[inside]] - 1
+    for _ in range(40):
+        # medians begin, which half of all tracks can be wrong in; means end
+        step = np.zeros(T)
+        step[enough] = _group_median(error[inside], by_frame)
+        step[enough] -= step[enough].mean()
+        gain += step
+        error = value - gain[frame]
+        error = error - _group_median(error, run)[run]
+        if np.abs(step).max() < 1e-4 * max(sigma, SIGMA_FLOOR) + 1e-5:
+            break
+    return gain, error
+
+
+def _low_pass(gain: np.ndarray, enough: np.ndarray, length: float) -> np.ndarray:
+    """Smooth gains over a track's length: what may be the ratios' own drift."""
+    from scipy.ndimage import uniform_filter1d
+
+    if length >= 0.75 * len(gain):
+        return np.full_like(gain, gain[enough].mean())
+    size = max(3, round(length))
+    weight = uniform_filter1d(enough.astype(float), size, mode="constant")
+    total = uniform_filter1d(np.where(enough, gain, 0.0), size, mode="constant")
+    return total / np.maximum(weight, 1e-9)
+
+
+def _mean_sigma(gain: np.ndarray) -> float:
+    """Estimate the error of the mean of gains that may follow one another smoothly."""
+    if len(gain) < 3:
+        return 0.0
+    e = gain - gain.mean()
+    rho = float((e[1:] * e[:-1]).sum() / max((e * e).sum(), 1e-12))
+    rho = min(max(rho, 0.0), 0.95)
+    return float(e.std() * np.sqrt((1 + rho) / (1 - rho) / len(e)))
+
+
+def _spread(error: np.ndarray) -> float:
+    return float(1.4826 * np.median(np.abs(error)))
+
+
+def _inflation(error: np.ndarray, run: np.ndarray, sigma: float) -> float:
+    """How much less a mean of errors that resemble their neighbours says."""
+    if sigma <= 0 or len(error) < 3:
+        return 1.0
+    order = np.argsort(run, kind="stable")
+    e = np.clip(error[order] / sigma, -3, 3)
+    same = run[order][1:] == run[order][:-1]
+    rho = float((e[1:] * e[:-1])[same].sum() / max((e[:-1] ** 2)[same].sum(), 1e-9))
+    rho = min(max(rho, 0.0), 0.95)
+    return (1 + rho) / (1 - rho)
+
+
+def _find_shift(
+    log_ratio: np.ndarray, visible: np.ndarray, measured: np.ndarray, affine: Affine
+) -> float:
+    """Find the shift with which relative depth changes as the ratios do."""
+    with np.errstate(invalid="ignore"):
+        there = visible & np.isfinite(log_ratio) & np.isfinite(measured)
+    run, _ = _long_runs(visible, there)
+    use = run >= 0
+    if not use.any():
+        raise DepthError(
+            "affine depth: no track is seen in three frames with depth, so nothing "
+            "says what the source's shift is"
+        )
+    ratio = log_ratio[use].astype(np.float64)
+    value, group = measured[use].astype(np.float64), run[use]
+    low, middle = np.quantile(value, [0.001, 0.5])
+    span = max(float(middle - low), 1e-6 * max(1.0, abs(float(middle))))
+    sign = -1.0 if affine == "disparity" else 1.0
+
+    def loss(step: float) -> float:
+        # near 0 the nearest (of disparity, the farthest) point is at the pole
+        moved = np.maximum(value - low + span * np.exp(step), 1e-3 * span)
+        error = sign * np.log(moved) - ratio
+        error -= _group_median(error, group)[group]
+        return float(np.abs(error).mean())
+
+    steps = np.linspace(-4, 5, 46)
+    losses = np.array([loss(s) for s in steps])
+    best = int(losses.argmin())
+    worth = losses.max() / max(losses[best], 1e-12)
+    if best in (0, len(steps) - 1) or losses[-1] < 1.02 * losses[best] or worth < 1.02:
+        raise DepthError(
+            "affine depth: the ratios change too little, or agree with the source too "
+            "badly, to say what its shift is; give a metric source, or a source whose "
+            "depth is known up to a factor alone"
+        )
+    from scipy.optimize import minimize_scalar
+
+    found = minimize_scalar(
+        loss, bounds=(steps[best - 1], steps[best + 1]), method="bounded"
+    )
+    return float(span * np.exp(found.x) - low)
