@@ -30,12 +30,12 @@ NO_EVIDENCE = 1e-10
 PAIR_FLOOR = 0.005
 """Added to a pair's error scale in the fit, natural-log units."""
 
-LIKE_ERRORS = 0.5
+LIKE_ERRORS = 1.0
 """Power of (long span / span) by which short windows err more than they say.
 
 Neighbouring windows err alike: n short ones in a row err n times as much as one, not
 root n times as much, as a fit of independent errors would have it. Were they all alike,
-the power would be 0.5.
+the power would be 0.5; on held-out scenes of 300 frames 1 is better.
 """
 
 LONG_SPAN = 56
@@ -44,12 +44,21 @@ LONG_SPAN = 56
 SHARED_ERROR = 0.4
 """Share of the predicted error scale that neighbouring windows have in common.
 
-It adds up along the track instead of averaging out; measured on held-out scenes, as is
-`OWN_ERROR`.
+It adds up along the track instead of averaging out; measured on held-out scenes, as are
+`OWN_ERROR`, `SIGMA_POWER` and `SIGMA_FACTOR`.
 """
 
 OWN_ERROR = 0.33
 """Standard deviation of the part that averages out, per predicted error scale."""
+
+SIGMA_POWER = 0.6
+"""Power of (what windows disagree by / what they say they err by) in sigma."""
+
+SIGMA_FACTOR = 2.4
+"""Factor on sigma, so that as many errors are within it as it says."""
+
+LEAST_DISAGREEMENT = 1e-2
+"""Windows that agree better than this, over what they say, do so by chance."""
 
 MOST_DOUBT = 8.0
 """Log factor beyond which doubts do not widen errors any more."""
@@ -179,6 +188,26 @@ def solve(
     return curve, sigma
 
 
+def honest(left: np.ndarray, said: np.ndarray) -> np.ndarray:
+    """Say how much more windows err than they say, by how they disagree.
+
+    Parameters
+    ----------
+    left, said : float array
+        Mean squares, or sums of them: of what the curve leaves of the pairs, and of
+        the error scales that were predicted for them.
+
+    Returns
+    -------
+    float array
+        A factor; that of windows which disagree by what they say is `SIGMA_FACTOR`.
+    """
+    there = said > 0
+    ratio = np.sqrt(np.divide(left, said, out=np.ones_like(left), where=there))
+    factor: np.ndarray = np.maximum(ratio, LEAST_DISAGREEMENT) ** SIGMA_POWER
+    return SIGMA_FACTOR * factor
+
+
 @dataclass
 class _Windows:
     """Windows that still matter; frames count from the first open block's start.
@@ -215,14 +244,28 @@ class _Windows:
         span = span * (self.frames.shape[1] - 1)
         alike = (LONG_SPAN / span).pow(LIKE_ERRORS)[:, None, None]
         error = self.pair_scale() * alike + PAIR_FLOOR
+        return error * self.across().exp()
+
+    def across(self) -> Tensor:
+        """Log factors (N, W, K, K) on errors of pairs across doubtful steps."""
         doubt = (self.doubt[..., None] - self.doubt[..., None, :]).abs()
-        return error * doubt.clamp_max(MOST_DOUBT).exp()
+        return doubt.clamp_max(MOST_DOUBT)
 
     def erring(self) -> Tensor:
         """Errors (N, W, K, K) if every later frame were too far by its scale."""
         K = self.frames.shape[1]
         sign = torch.ones(K, K, dtype=torch.float64).triu(1)
         return self.pair_scale().nan_to_num(posinf=0.0) * (sign - sign.T)
+
+    def disagreement(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Add up squares (N, W) of what curves x (N, W, K) leave, and of what is said.
+
+        Over pairs in which the point is seen twice, with no doubtful step between.
+        """
+        seen = torch.from_numpy(self.seen & (self.frames >= 0)[None])
+        both = seen[..., None] & seen[..., None, :] & (self.across() == 0)
+        left, said = self.misfit(x), self.pair_scale().nan_to_num(posinf=0.0)
+        return (left.square() * both).sum((2, 3)), (said.square() * both).sum((2, 3))
 
     def weight(self, deviation: Tensor) -> Tensor:
         """Weights (N, W, K, K) of all pairs, before any robust rounds."""
@@ -261,6 +304,8 @@ class RunningFit:
         self._windows: _Windows | None = None
         self._matrix = torch.zeros(0, block, block, dtype=torch.float64)
         self._right = torch.zeros(0, block, 2, dtype=torch.float64)
+        # of closed windows: squares of what the curves left, and of what was said
+        self._left = torch.zeros(0, 2, dtype=torch.float64)
 
     def add_tracks(self, reference: np.ndarray) -> None:
         """Take up tracks.
@@ -274,6 +319,7 @@ class RunningFit:
         self.reference = np.concatenate([self.reference, reference])
         self._matrix = torch.cat([self._matrix, self._matrix.new_zeros(n, b, b)])
         self._right = torch.cat([self._right, self._right.new_zeros(n, b, 2)])
+        self._left = torch.cat([self._left, self._left.new_zeros(n, 2)])
         if self._windows is not None:
             w = self._windows
             W, K = w.frames.shape
@@ -289,6 +335,7 @@ class RunningFit:
         self.reference = self.reference[keep]
         there = torch.from_numpy(keep)
         self._matrix, self._right = self._matrix[there], self._right[there]
+        self._left = self._left[there]
         if self._windows is not None:
             w = self._windows
             w.measured, w.scale = w.measured[there], w.scale[there]
@@ -359,27 +406,39 @@ class RunningFit:
         curve, sigma : float64 array (N, block)
         """
         b = self.block
-        windows, weight, curve, sigma = self._fit(n_frames)
+        windows, weight, left, curve, sigma = self._fit(n_frames)
         early = windows.frames[:, 0] < b
+        self._left += left[:, torch.from_numpy(early)].sum(1)
         matrix, coupling, right = self._add_up(
             windows.where(early), weight[:, torch.from_numpy(early)], 2
         )
         self._hold(matrix[:, :1], right[:, :1])
         _, more, push = eliminate(matrix[:, 0], coupling[:, 0], right[:, 0])
         self._matrix, self._right = matrix[:, 1] + more, right[:, 1] + push
-        left = windows.where(~early)
-        left.frames = np.where(left.frames >= 0, left.frames - b, -1)
-        self._windows = left
+        later = windows.where(~early)
+        later.frames = np.where(later.frames >= 0, later.frames - b, -1)
+        self._windows = later
         self.first += b
         return self.first - b, curve[:, :b], sigma[:, :b]
 
     def flush(self, n_frames: int) -> tuple[int, np.ndarray, np.ndarray]:
         """Solve all that is open, up to the last of n_frames; as `finish`."""
-        _, _, curve, sigma = self._fit(n_frames)
+        *_, curve, sigma = self._fit(n_frames)
         return self.first, curve, sigma
 
-    def _fit(self, n_frames: int) -> tuple[_Windows, Tensor, np.ndarray, np.ndarray]:
-        """Fit the open blocks; also return the windows and the last round's weights."""
+    def _fit(
+        self, n_frames: int
+    ) -> tuple[_Windows, Tensor, Tensor, np.ndarray, np.ndarray]:
+        """Fit the open blocks.
+
+        Returns
+        -------
+        windows, weight
+            The open windows, and the last round's weights of their pairs.
+        left : Tensor (N, W, 2)
+            Sums of each window, as of `_Windows.disagreement`.
+        curve, sigma : float64 array (N, frame)
+        """
         windows = self._windows
         if windows is None:
             raise ValueError("a fit needs windows: add_windows has not been called")
@@ -393,11 +452,13 @@ class RunningFit:
             misfit = windows.misfit(solution[..., 0][:, at])
             weight = plain / (misfit / deviation).clamp_min(1.0)
             solution, variance = self._solve(windows, weight, n)
+        left = torch.stack(windows.disagreement(solution[..., 0][:, at]), -1)
         curve, slope = np.moveaxis(solution[:, :length].numpy(), -1, 0)
         spread = variance[:, :length].clamp_min(0.0).sqrt().numpy()
         # what all windows err alike adds up along the track, the rest averages out
         sigma = np.hypot(SHARED_ERROR * slope, OWN_ERROR * spread)
-        return windows, weight, curve, sigma
+        sigma *= honest(*(self._left + left.sum(1)).T.numpy())[:, None]
+        return windows, weight, left, curve, sigma
 
     def _solve(
         self, windows: _Windows, weight: Tensor, n: int

@@ -138,13 +138,16 @@ def _blueprint(ds: xr.Dataset, tail: int) -> Any:
         ]
     )
     starts = np.cumsum([0, *block_sizes(ds)])[:-1]
-    tails = {f"/{_place(ds)}/tails/{_part(int(start))}": past for start in starts}
+    # Any: rerun's mapping is invariant in its keys
+    tails: dict[Any, Any] = {
+        f"/{_place(ds)}/tails/{_part(int(start))}": past for start in starts if tail
+    }
     return rrb.Blueprint(
         rrb.Horizontal(
             rrb.Spatial3DView(
                 origin="/world",
                 name="3D",
-                overrides=tails if tail else {},
+                overrides=tails,
             ),
             rrb.Vertical(
                 rrb.Spatial2DView(origin=f"/{IMAGE}", name="image"),
