@@ -9,6 +9,7 @@ import numpy as np
 
 from seurat_tracks.trackers.affine import (
     RADIUS,
+    Mapper,
     Patches,
     align,
     cut_patches,
@@ -69,11 +70,24 @@ class View:
 
 
 class LivePoints:
-    """Points under way, queries and support grids, in flat arrays."""
+    """Points under way, queries and support grids, in flat arrays.
 
-    def __init__(self, size: tuple[int, int], settings: Settings) -> None:
+    Parameters
+    ----------
+    size
+        Width and height of the frames, pixels.
+    settings
+        Thresholds.
+    run
+        Maps work over blocks of points; a pool's `map` uses more cores.
+    """
+
+    def __init__(
+        self, size: tuple[int, int], settings: Settings, run: Mapper = map
+    ) -> None:
         self.size = size
         self.settings = settings
+        self._run = run
         self.clear()
 
     def clear(self) -> None:
@@ -102,11 +116,11 @@ class LivePoints:
 
     def drop_groups(self, owners: Iterable[int]) -> None:
         """Forget support grids."""
-        keep = ~np.isin(self._owner, list(owners))
-        if not keep.all():
-            self._keep(keep)
+        self._keep(~np.isin(self._owner, list(owners)))
 
     def _keep(self, keep: np.ndarray) -> None:
+        if keep.all():
+            return
         for name in (
             "_xy",
             "_pace",
@@ -180,13 +194,14 @@ class LivePoints:
             own = self._patches.structure[seen] * held[:, None, None]
             theirs = np.eye(2, dtype=np.float32) / (spread**2)[:, None, None]
             offset = np.where(held[:, None], went - start - led, 0)
-            pull = np.linalg.solve(own + theirs, own @ offset[:, :, None])[:, :, 0]
+            pull = _solve(own + theirs, (own @ offset[:, :, None])[:, :, 0])
             went = start + led + pull
             gap = np.where(held, gap, s.gap)
             held = self._inside(went)
         moving, went, gap = seen[held], went[held], gap[held]
-        old = self._patches.take(moving)
-        xy, shape, likeness = align(view.smooth, old, went)
+        xy, shape, likeness = align(
+            view.smooth, self._patches, went, moving, run=self._run
+        )
         good = (likeness >= s.similarity) & self._inside(xy)
         before = self._xy.copy()
         self._lost[seen] = 1
@@ -239,10 +254,12 @@ class LivePoints:
         if len(tried) == 0:
             return
         place, unique = _search(
-            view.smooth, self._patches.take(tried), self._xy[tried], s.search
+            view.smooth, self._patches.values[tried], self._xy[tried], s.search
         )
         tried, place = tried[unique], place[unique]
-        xy, shape, likeness = align(view.smooth, self._patches.take(tried), place)
+        xy, shape, likeness = align(
+            view.smooth, self._patches, place, tried, run=self._run
+        )
         again = (likeness >= s.found_again) & self._inside(xy)
         found = tried[again]
         self._xy[found] = xy[again]
@@ -273,12 +290,10 @@ def _neighbour_motion(
     With `pace`, the motion so far of points that are hidden: of the 6 k nearest the k
     that move most alike, since the nearest may belong to what hides them.
     """
-    import cv2
+    from scipy.spatial import cKDTree
 
     wanted = min(k if pace is None else 6 * k, len(motion_from))
-    _, near = cv2.batchDistance(
-        xy.astype(np.float32), motion_from.astype(np.float32), cv2.CV_32F, K=wanted
-    )
+    _, near = cKDTree(motion_from).query(xy, wanted)
     moves = motion[near]
     if pace is not None and wanted > k:
         unlike = np.abs(moves - pace[:, None]).sum(axis=-1)
@@ -289,8 +304,15 @@ def _neighbour_motion(
     return middle.astype(np.float32), (_SPREAD + spread).astype(np.float32)
 
 
+def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve many systems (point, 2, 2) of two equations at once."""
+    a, b, c, d = matrix.reshape(-1, 4).T
+    p, q = right.T
+    return np.stack([d * p - b * q, a * q - c * p], axis=1) / (a * d - b * c)[:, None]
+
+
 def _search(
-    picture: np.ndarray, patches: Patches, xy: np.ndarray, reach: int
+    picture: np.ndarray, templates: np.ndarray, xy: np.ndarray, reach: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Best place for each template within `reach`, and whether it stands alone."""
     import cv2
@@ -302,7 +324,7 @@ def _search(
         part = picture[y0 : y + reach + RADIUS + 1, x0 : x + reach + RADIUS + 1]
         if min(part.shape) < side:
             continue
-        template = np.nan_to_num(patches.values[k]).reshape(side, side)
+        template = np.nan_to_num(templates[k]).reshape(side, side)
         score = cv2.matchTemplate(part, template, cv2.TM_CCOEFF_NORMED)
         v, u = divmod(int(score.argmax()), score.shape[1])
         best = float(score[v, u])
