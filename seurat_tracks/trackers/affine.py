@@ -331,7 +331,7 @@ def _align(
 
 
 def _undone(shape: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Maps (point, 2, 2) after the inverse of a step of their affine part."""
+    """Return maps (point, 2, 2) after the inverse of a step of their affine part."""
     a, b, c, d = 1 + step[:, 0], step[:, 1], step[:, 2], 1 + step[:, 3]
     inverse = np.stack([d, -b, -c, a], axis=1).reshape(-1, 2, 2)
     return shape @ (inverse / (a * d - b * c)[:, None, None])

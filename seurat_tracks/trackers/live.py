@@ -299,9 +299,15 @@ def _neighbour_motion(
         unlike = np.abs(moves - pace[:, None]).sum(axis=-1)
         alike = np.argpartition(unlike, k - 1, axis=1)[:, :k]
         moves = np.take_along_axis(moves, alike[:, :, None], axis=1)
-    middle = np.median(moves, axis=1)
-    spread = np.median(np.abs(moves - middle[:, None]).sum(axis=-1), axis=1)
-    return middle.astype(np.float32), (_SPREAD + spread).astype(np.float32)
+    middle = _median(moves.transpose(0, 2, 1))
+    spread = _median(np.abs(moves - middle[:, None]).sum(axis=-1))
+    return middle, _SPREAD + spread
+
+
+def _median(values: np.ndarray) -> np.ndarray:
+    """Median along the last axis; for many short rows sorting beats `np.median`."""
+    values, k = np.sort(values, axis=-1), values.shape[-1]
+    return (values[..., (k - 1) // 2] + values[..., k // 2]) / 2
 
 
 def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
