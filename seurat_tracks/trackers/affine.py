@@ -74,20 +74,17 @@ class Patches:
     def __len__(self) -> int:
         return len(self.values)
 
-    @property
-    def firmness(self) -> np.ndarray:
-        """Smaller eigenvalue of `structure`, float32 (point,)."""
-        a, b, c = (self.structure[:, i, j] for i, j in ((0, 0), (0, 1), (1, 1)))
-        return (a + c) / 2 - np.hypot((a - c) / 2, b)
-
-    def take(self, which: np.ndarray | slice) -> Patches:
-        """Return the patches of these points (indices or a mask)."""
-        return Patches(*(getattr(self, f.name)[which] for f in fields(self)))
-
     def put(self, which: np.ndarray, other: Patches) -> None:
         """Replace the patches of these points."""
         for f in fields(self):
             getattr(self, f.name)[which] = getattr(other, f.name)
+
+    @staticmethod
+    def empty(n: int) -> Patches:
+        """Return room for n patches."""
+        samples = len(_EVERY)
+        shapes = ((len(_U),), (7, samples), (6,), (), (2, 2), (2, 2))
+        return Patches(*(np.empty((n, *shape), np.float32) for shape in shapes))
 
     @staticmethod
     def joined(parts: list[Patches]) -> Patches:
@@ -98,6 +95,12 @@ class Patches:
                 for f in fields(Patches)
             )
         )
+
+
+def firmness(structure: np.ndarray) -> np.ndarray:
+    """Smaller eigenvalue of `Patches.structure`, float32 (point,)."""
+    a, b, c = (structure[:, i, j] for i, j in ((0, 0), (0, 1), (1, 1)))
+    return (a + c) / 2 - np.hypot((a - c) / 2, b)
 
 
 def smooth(grey: np.ndarray) -> np.ndarray:
@@ -187,23 +190,13 @@ def cut_patches(picture: np.ndarray, xy: np.ndarray) -> Patches:
         float32 (point, 2), pixels.
     """
     xy = xy.astype(np.float32)
-    blocks = range(0, max(len(xy), 1), _BLOCK)
-    return Patches.joined([_cut(picture, xy[k : k + _BLOCK]) for k in blocks])
+    blocks = [xy[k : k + _BLOCK] for k in range(0, len(xy), _BLOCK)]
+    return Patches.joined([_cut(picture, b) for b in blocks] or [Patches.empty(0)])
 
 
 def _cut(picture: np.ndarray, xy: np.ndarray) -> Patches:
     n = len(xy)
     identity = np.tile(np.eye(2, dtype=np.float32), (n, 1, 1))
-    if n == 0:
-        samples = len(_EVERY)
-        return Patches(
-            np.empty((0, len(_U)), np.float32),
-            np.empty((0, 7, samples), np.float32),
-            np.empty((0, 6), np.float32),
-            np.empty(0, np.float32),
-            identity,
-            identity,
-        )
     values = _sample(picture, *_spread(xy, identity, _U, _V))
     hidden = np.isnan(values)
     filled, w = _masked(values, hidden, _WEIGHTS)

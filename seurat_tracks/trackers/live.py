@@ -13,6 +13,7 @@ from seurat_tracks.trackers.affine import (
     Patches,
     align,
     cut_patches,
+    firmness,
 )
 from seurat_tracks.trackers.flow import FlowSettings, flow
 
@@ -100,7 +101,10 @@ class LivePoints:
         self._confidence = np.empty(0, np.float32)
         self._like = np.empty(0, np.float32)
         self._lost = np.empty(0, np.int64)  # frames since last seen; 0 while seen
-        self._patches: Patches | None = None
+        # Patches stay in place, whatever points come and go: a point knows its slot.
+        self._patches = Patches.empty(0)
+        self._slot = np.empty(0, np.int64)
+        self._free = np.empty(0, np.int64)
         self._new: list[tuple[int, np.ndarray, np.ndarray]] = []
 
     # -- coming and going ---------------------------------------------------------
@@ -121,6 +125,7 @@ class LivePoints:
     def _keep(self, keep: np.ndarray) -> None:
         if keep.all():
             return
+        self._free = np.concatenate([self._free, self._slot[~keep]])
         for name in (
             "_xy",
             "_pace",
@@ -129,10 +134,9 @@ class LivePoints:
             "_confidence",
             "_like",
             "_lost",
+            "_slot",
         ):
             setattr(self, name, getattr(self, name)[keep])
-        if self._patches is not None:
-            self._patches = self._patches.take(keep)
 
     def settle(self, view: View) -> None:
         """Cut templates for the points that were added, and remember the frame."""
@@ -141,7 +145,9 @@ class LivePoints:
             n = len(xy)
             owner = [np.full(len(new[2]), new[0]) for new in self._new]
             number = [new[1] for new in self._new]
-            fresh = cut_patches(view.smooth, xy)
+            slot = self._take_slots(n)
+            self._patches.put(slot, cut_patches(view.smooth, xy))
+            self._slot = np.concatenate([self._slot, slot])
             self._xy = np.concatenate([self._xy, xy])
             self._pace = np.concatenate([self._pace, np.zeros_like(xy)])
             self._owner = np.concatenate([self._owner, *owner])
@@ -151,10 +157,17 @@ class LivePoints:
             )
             self._like = np.concatenate([self._like, np.ones(n, np.float32)])
             self._lost = np.concatenate([self._lost, np.zeros(n, np.int64)])
-            known = [] if self._patches is None else [self._patches]
-            self._patches = Patches.joined([*known, fresh])
             self._new = []
         self._last = view
+
+    def _take_slots(self, n: int) -> np.ndarray:
+        have = len(self._patches)
+        if len(self._free) < n:
+            more = max(n - len(self._free), have // 2)
+            self._patches = Patches.joined([self._patches, Patches.empty(more)])
+            self._free = np.concatenate([self._free, np.arange(have, have + more)])
+        taken, self._free = self._free[:n], self._free[n:]
+        return taken
 
     # -- what is seen ---------------------------------------------------------------
 
@@ -176,7 +189,7 @@ class LivePoints:
 
     def advance(self, view: View) -> None:
         """Carry all points from the last frame to this one."""
-        if self._last is None or self._patches is None or len(self._xy) == 0:
+        if self._last is None or len(self._xy) == 0:
             return
         s = self.settings
         seen = np.flatnonzero(self._lost == 0)
@@ -185,13 +198,14 @@ class LivePoints:
         start = self._xy[seen]
         # Queries lead no one, so that none changes with which others are there.
         leads = held & (self._owner[seen] != _QUERY)
-        leads &= self._patches.firmness[seen] > 1 / s.firm**2
+        structure = self._patches.structure[self._slot[seen]]
+        leads &= firmness(structure) > 1 / s.firm**2
         guide_from, guide = start[leads], (went - start)[leads]
         if len(guide) >= 3:
             led, spread = _neighbour_motion(guide_from, guide, start, s.neighbours)
             # Along an edge, or on a blank wall, the neighbours know more than the
             # patch; where a patch is rich, it outweighs them.
-            own = self._patches.structure[seen] * held[:, None, None]
+            own = structure * held[:, None, None]
             theirs = np.eye(2, dtype=np.float32) / (spread**2)[:, None, None]
             offset = np.where(held[:, None], went - start - led, 0)
             pull = _solve(own + theirs, (own @ offset[:, :, None])[:, :, 0])
@@ -200,7 +214,7 @@ class LivePoints:
             held = self._inside(went)
         moving, went, gap = seen[held], went[held], gap[held]
         xy, shape, likeness = align(
-            view.smooth, self._patches, went, moving, run=self._run
+            view.smooth, self._patches, went, self._slot[moving], run=self._run
         )
         good = (likeness >= s.similarity) & self._inside(xy)
         before = self._xy.copy()
@@ -210,14 +224,15 @@ class LivePoints:
         self._xy[kept] = xy[good]
         self._pace[kept] += 0.3 * (xy[good] - before[kept] - self._pace[kept])
         self._confidence[kept] = _confidence(likeness[good], gap[good], s)
-        self._patches.affine[kept] = shape[good]
+        self._patches.affine[self._slot[kept]] = shape[good]
         # A sudden loss of likeness is something passing in front, not wear.
         slowly = self._like[kept] - likeness[good] < s.wear
         worn = kept[slowly & (likeness[good] < s.renew)]
         self._like[kept] = likeness[good]
         self._like[worn] = 1
         if len(worn):
-            self._patches.put(worn, cut_patches(view.smooth, self._xy[worn]))
+            anew = cut_patches(view.smooth, self._xy[worn])
+            self._patches.put(self._slot[worn], anew)
         self._find_lost(view, before, guide_from, guide)
         # A grid's points are not looked for again: its windows are short.
         self._keep((self._owner != _QUERY) | (self._lost <= s.patience))
@@ -235,7 +250,6 @@ class LivePoints:
         motion: np.ndarray,
     ) -> None:
         """Carry lost queries along with their neighbours, and look for them there."""
-        assert self._patches is not None
         s = self.settings
         lost = np.flatnonzero((self._owner == _QUERY) & (self._lost > 0))
         if len(lost) == 0:
@@ -249,21 +263,24 @@ class LivePoints:
             self._xy[lost] = before[lost] + led
             self._pace[lost] = led
         able = earlier & self._inside(self._xy[lost])
-        able &= self._patches.contrast[lost] > 6
+        able &= self._patches.contrast[self._slot[lost]] > 6
         tried = lost[able]
         if len(tried) == 0:
             return
         place, unique = _search(
-            view.smooth, self._patches.values[tried], self._xy[tried], s.search
+            view.smooth,
+            self._patches.values[self._slot[tried]],
+            self._xy[tried],
+            s.search,
         )
         tried, place = tried[unique], place[unique]
         xy, shape, likeness = align(
-            view.smooth, self._patches, place, tried, run=self._run
+            view.smooth, self._patches, place, self._slot[tried], run=self._run
         )
         again = (likeness >= s.found_again) & self._inside(xy)
         found = tried[again]
         self._xy[found] = xy[again]
-        self._patches.affine[found] = shape[again]
+        self._patches.affine[self._slot[found]] = shape[again]
         self._lost[found] = 0
         self._like[found] = likeness[again]
         self._confidence[found] = _confidence(
