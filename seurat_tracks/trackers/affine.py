@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -37,8 +38,22 @@ _EVERY = np.flatnonzero((_U + 2 * _V) % 4 == 0)
 _u, _v, _w = _U[_EVERY], _V[_EVERY], _WEIGHTS[_EVERY] / _WEIGHTS[_EVERY].sum()
 _BLOCK = 512  # points aligned at a time: what is worked on stays in the cache
 
-Mapper = Callable[[Callable[[slice], None], Iterable[slice]], Iterable[None]]
-"""`map`, or the `map` of a pool of threads."""
+T = TypeVar("T")
+
+
+class Mapper(Protocol):
+    """`map`, or the `map` of a pool of threads."""
+
+    def __call__(
+        self, work: Callable[[slice], T], blocks: Iterable[slice], /
+    ) -> Iterable[T]:
+        """Apply `work` to each of the blocks; the answers in their order."""
+        ...
+
+
+def blocks(n: int) -> list[slice]:
+    """Cut n points into blocks, always in the same places."""
+    return [slice(k, k + _BLOCK) for k in range(0, n, _BLOCK)]
 
 
 @dataclass
@@ -179,7 +194,7 @@ def _compare(
     return step, likeness
 
 
-def cut_patches(picture: np.ndarray, xy: np.ndarray) -> Patches:
+def cut_patches(picture: np.ndarray, xy: np.ndarray, run: Mapper = map) -> Patches:
     """Take the patches around points as their templates.
 
     Parameters
@@ -188,10 +203,12 @@ def cut_patches(picture: np.ndarray, xy: np.ndarray) -> Patches:
         float32 (y, x), of `smooth`.
     xy
         float32 (point, 2), pixels.
+    run
+        As in `align`.
     """
     xy = xy.astype(np.float32)
-    blocks = [xy[k : k + _BLOCK] for k in range(0, len(xy), _BLOCK)]
-    return Patches.joined([_cut(picture, b) for b in blocks] or [Patches.empty(0)])
+    parts = run(lambda block: _cut(picture, xy[block]), blocks(len(xy)))
+    return Patches.joined(list(parts) or [Patches.empty(0)])
 
 
 def _cut(picture: np.ndarray, xy: np.ndarray) -> Patches:
@@ -281,8 +298,7 @@ def align(
             picture, patches, which[block], start[block], reach
         )
 
-    blocks = [slice(k, k + _BLOCK) for k in range(0, len(place), _BLOCK)]
-    for _ in run(work, blocks):
+    for _ in run(work, blocks(len(place))):
         pass
     return place, shape, likeness
 

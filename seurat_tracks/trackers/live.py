@@ -12,6 +12,7 @@ from seurat_tracks.trackers.affine import (
     Mapper,
     Patches,
     align,
+    blocks,
     cut_patches,
     firmness,
 )
@@ -146,7 +147,7 @@ class LivePoints:
             owner = [np.full(len(new[2]), new[0]) for new in self._new]
             number = [new[1] for new in self._new]
             slot = self._take_slots(n)
-            self._patches.put(slot, cut_patches(view.smooth, xy))
+            self._patches.put(slot, cut_patches(view.smooth, xy, self._run))
             self._slot = np.concatenate([self._slot, slot])
             self._xy = np.concatenate([self._xy, xy])
             self._pace = np.concatenate([self._pace, np.zeros_like(xy)])
@@ -202,7 +203,9 @@ class LivePoints:
         leads &= firmness(structure) > 1 / s.firm**2
         guide_from, guide = start[leads], (went - start)[leads]
         if len(guide) >= 3:
-            led, spread = _neighbour_motion(guide_from, guide, start, s.neighbours)
+            led, spread = _neighbour_motion(
+                guide_from, guide, start, s.neighbours, run=self._run
+            )
             # Along an edge, or on a blank wall, the neighbours know more than the
             # patch; where a patch is rich, it outweighs them.
             own = structure * held[:, None, None]
@@ -231,7 +234,7 @@ class LivePoints:
         self._like[kept] = likeness[good]
         self._like[worn] = 1
         if len(worn):
-            anew = cut_patches(view.smooth, self._xy[worn])
+            anew = cut_patches(view.smooth, self._xy[worn], self._run)
             self._patches.put(self._slot[worn], anew)
         self._find_lost(view, before, guide_from, guide)
         # A grid's points are not looked for again: its windows are short.
@@ -258,7 +261,12 @@ class LivePoints:
         self._lost[lost] += 1
         if len(motion_from) >= 3:
             led, _ = _neighbour_motion(
-                motion_from, motion, before[lost], s.neighbours, self._pace[lost]
+                motion_from,
+                motion,
+                before[lost],
+                s.neighbours,
+                self._pace[lost],
+                self._run,
             )
             self._xy[lost] = before[lost] + led
             self._pace[lost] = led
@@ -301,6 +309,7 @@ def _neighbour_motion(
     xy: np.ndarray,
     k: int,
     pace: np.ndarray | None = None,
+    run: Mapper = map,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Median motion of the k nearest points that were followed, and its spread.
 
@@ -310,15 +319,21 @@ def _neighbour_motion(
     from scipy.spatial import cKDTree
 
     wanted = min(k if pace is None else 6 * k, len(motion_from))
-    _, near = cKDTree(motion_from).query(xy, wanted)
-    moves = motion[near]
-    if pace is not None and wanted > k:
-        unlike = np.abs(moves - pace[:, None]).sum(axis=-1)
-        alike = np.argpartition(unlike, k - 1, axis=1)[:, :k]
-        moves = np.take_along_axis(moves, alike[:, :, None], axis=1)
-    middle = _median(moves.transpose(0, 2, 1))
-    spread = _median(np.abs(moves - middle[:, None]).sum(axis=-1))
-    return middle, _SPREAD + spread
+    tree = cKDTree(motion_from)
+
+    def work(block: slice) -> tuple[np.ndarray, np.ndarray]:
+        _, near = tree.query(xy[block], wanted)
+        moves = motion[near]
+        if pace is not None and wanted > k:
+            unlike = np.abs(moves - pace[block, None]).sum(axis=-1)
+            alike = np.argpartition(unlike, k - 1, axis=1)[:, :k]
+            moves = np.take_along_axis(moves, alike[:, :, None], axis=1)
+        middle = _median(moves.transpose(0, 2, 1))
+        return middle, _median(np.abs(moves - middle[:, None]).sum(axis=-1))
+
+    parts = list(run(work, blocks(len(xy))))
+    led, spread = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return led, _SPREAD + spread
 
 
 def _median(values: np.ndarray) -> np.ndarray:

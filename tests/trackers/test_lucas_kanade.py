@@ -190,12 +190,12 @@ def peak_memory(frames: np.ndarray, counts: list[int]) -> list[int]:
 
 
 def test_memory_does_not_grow_with_the_video() -> None:
-    frames = planar_clip("still", 40, (120, 80))[0]
+    frames = planar_clip("still", 120, (120, 80))[0]
     # in a process of its own: what other tests left behind would be counted
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        _, few, many = pool.submit(peak_memory, frames, [12, 12, 40]).result()
-    # 28 frames more are 800 kB of colour.
-    assert many - few < 200_000
+        _, few, many = pool.submit(peak_memory, frames, [40, 40, 120]).result()
+    # 80 frames more are 2.3 MB of colour, 770 kB of grey.
+    assert many - few < 500_000
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="shared/data is not beside the checkout")
