@@ -19,7 +19,8 @@ RADIUS = 10
 """Half the width of a patch in pixels: patches are 21 x 21."""
 
 _ITERATIONS = 4
-_STILL = 0.01  # pixels: a smaller step, at the rim too, ends the alignment
+_STILL = 0.01  # pixels: a smaller step, at the rim too, ends the search
+_SMALL = 0.1  # pixels: after a smaller last step the likeness is not measured anew
 _NOISE = 8.0  # grey levels: what one pixel of the difference can be trusted to
 _LOOSE_SHAPE = 0.03  # prior standard deviation of a step of the affine part
 _LOOSE_PLACE = 0.3  # and of the translation, pixels
@@ -31,11 +32,24 @@ _WEIGHTS = np.exp(-(_U**2 + _V**2) / (2 * (0.8 * RADIUS) ** 2))
 _WEIGHTS /= _WEIGHTS.sum()
 _SHARE = float((_WEIGHTS**2).sum())  # one over the pixels that count
 
-# Alignment reads every fourth pixel, in every row and column some. In a picture of
-# `smooth` the noise of neighbouring pixels is two thirds the same, so that the others
-# add little.
-_EVERY = np.flatnonzero((_U + 2 * _V) % 4 == 0)
-_u, _v, _w = _U[_EVERY], _V[_EVERY], _WEIGHTS[_EVERY] / _WEIGHTS[_EVERY].sum()
+
+class _Samples:
+    """Those pixels of a patch that are compared: numbers, offsets, weights."""
+
+    def __init__(self, chosen: np.ndarray) -> None:
+        self.at = np.flatnonzero(chosen)
+        self.u, self.v = _U[self.at], _V[self.at]
+        self.w = _WEIGHTS[self.at] / _WEIGHTS[self.at].sum()
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
+# In a picture of `smooth` the noise of neighbouring pixels is two thirds the same: half
+# of them, like the black squares of a chess board, place a patch as well as all do. The
+# way there is found with a quarter.
+_MANY = _Samples((_U + _V) % 2 == 0)
+_FEW = _Samples((_U % 2 == 0) & (_V % 2 == 0))
 _BLOCK = 512  # points aligned at a time: what is worked on stays in the cache
 
 T = TypeVar("T")
@@ -71,6 +85,8 @@ class Patches:
         them into their correlation with the template.
     aim : float32 array (point, 6)
         What the six rows make of the template itself.
+    steer_few, aim_few : float32 arrays
+        The same with half as many samples.
     contrast : float32 array (point,)
         Standard deviation of the grey levels.
     structure : float32 array (point, 2, 2)
@@ -82,6 +98,8 @@ class Patches:
     values: np.ndarray
     steer: np.ndarray
     aim: np.ndarray
+    steer_few: np.ndarray
+    aim_few: np.ndarray
     contrast: np.ndarray
     structure: np.ndarray
     affine: np.ndarray
@@ -97,8 +115,8 @@ class Patches:
     @staticmethod
     def empty(n: int) -> Patches:
         """Return room for n patches."""
-        samples = len(_EVERY)
-        shapes = ((len(_U),), (7, samples), (6,), (), (2, 2), (2, 2))
+        many, few = ((7, len(s)) for s in (_MANY, _FEW))
+        shapes = ((len(_U),), many, (6,), few, (6,), (), (2, 2), (2, 2))
         return Patches(*(np.empty((n, *shape), np.float32) for shape in shapes))
 
     @staticmethod
@@ -169,26 +187,34 @@ def _masked(
 
 
 def _compare(
-    seen: np.ndarray, part: Patches, own: np.ndarray, steer: np.ndarray
+    picture: np.ndarray,
+    place: np.ndarray,
+    shape: np.ndarray,
+    samples: _Samples,
+    steer: np.ndarray,
+    aim: np.ndarray,
+    templates: np.ndarray,
+    own: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Step (point, 6) towards the templates, and likeness (point,) to them.
 
-    `seen` (point, sample) is spoilt; `own` (point,) says which of `part` the points
-    are, `steer` is theirs.
+    `own` (point,) says which of the `templates` (any, pixel) are those of the points.
     """
-    seen -= np.nan_to_num(seen @ _w)[:, None]
-    contrast = np.sqrt(np.maximum((seen * seen) @ _w, 1e-6))
+    w_all = samples.w
+    seen = _sample(picture, *_spread(place, shape, samples.u, samples.v))
+    seen -= np.nan_to_num(seen @ w_all)[:, None]
+    contrast = np.sqrt(np.maximum((seen * seen) @ w_all, 1e-6))
     found = (steer @ seen[:, :, None])[:, :, 0] / contrast[:, None]
-    step, likeness = found[:, :6] - part.aim[own], found[:, 6]
+    step, likeness = found[:, :6] - aim, found[:, 6]
     cut = np.flatnonzero(np.isnan(likeness))
     if len(cut):  # partly outside the image, then or now: what both show counts
-        template = part.values[own[cut]][:, _EVERY]
-        hidden = np.isnan(seen[cut]) | np.isnan(template)
-        here, w = _masked(seen[cut], hidden, _w)
+        values = templates[own[cut]][:, samples.at]
+        hidden = np.isnan(seen[cut]) | np.isnan(values)
+        here, w = _masked(seen[cut], hidden, w_all)
         here, _ = _normalised(here, w)
-        there, _ = _masked(template, hidden, _w)
+        there, _ = _masked(values, hidden, w_all)
         there, _ = _normalised(there, w)
-        error = (here - there) * (w / _w)
+        error = (here - there) * (w / w_all)
         step[cut] = (steer[cut, :6] @ error[:, :, None])[:, :, 0]
         likeness[cut] = np.einsum("np,np->n", here * there, w)
     return step, likeness
@@ -219,36 +245,50 @@ def _cut(picture: np.ndarray, xy: np.ndarray) -> Patches:
     filled, w = _masked(values, hidden, _WEIGHTS)
     filled, contrast = _normalised(filled, w)
     gradients = []
-    x, y = _spread(xy, identity, _u, _v)
+    x, y = _spread(xy, identity, _MANY.u, _MANY.v)
     h = np.float32(0.5)
     for dx, dy in ((h, 0), (0, h)):
         slope = _sample(picture, x + dx, y + dy) - _sample(picture, x - dx, y - dy)
         gradients.append(np.nan_to_num(slope / contrast[:, None]))
     gx, gy = gradients
-    jacobian = np.stack([gx * _u, gx * _v, gy * _u, gy * _v, gx, gy], axis=1)
-    _, w = _masked(values[:, _EVERY], hidden[:, _EVERY], _w)
+    u, v = _MANY.u, _MANY.v
+    jacobian = np.stack([gx * u, gx * v, gy * u, gy * v, gx, gy], axis=1)
+    _, w = _masked(values[:, _MANY.at], hidden[:, _MANY.at], _MANY.w)
     hessian = (jacobian * w[:, None, :]) @ jacobian.transpose(0, 2, 1)
     worth = (contrast / _NOISE) ** 2 / _SHARE
     structure = (hessian[:, 4:, 4:] * worth[:, None, None]).astype(np.float32)
     loose = np.array([_LOOSE_SHAPE] * 4 + [_LOOSE_PLACE] * 2)
     prior = (_NOISE / contrast[:, None] / loose) ** 2 * _SHARE
     hessian = hessian.astype(np.float64) + prior[:, None, :] * np.eye(6)
-    # Mean and contrast of what alignment compares with are those of its own samples.
-    few, _ = _normalised(*_masked(filled[:, _EVERY], hidden[:, _EVERY], _w))
-    steer = np.empty((n, 7, len(_EVERY)), np.float32)
-    steer[:, :6] = np.linalg.inv(hessian).astype(np.float32) @ (jacobian * _w)
-    steer[:, 6] = few * _w
-    aim = (steer[:, :6] @ few[:, :, None])[:, :, 0]
-    # A template that is cut off is compared pixel by pixel: NaN says so.
-    steer[hidden[:, _EVERY].any(axis=1), 6] = np.nan
+    inverse = np.linalg.inv(hessian).astype(np.float32)
+    few = np.searchsorted(_MANY.at, _FEW.at)
+    steering = [
+        _steering(inverse @ part, filled[:, samples.at], hidden[:, samples.at], samples)
+        for samples, part in ((_MANY, jacobian), (_FEW, jacobian[:, :, few]))
+    ]
     return Patches(
         np.where(hidden, np.nan, filled).astype(np.float32),
-        steer,
-        aim,
+        *steering[0],
+        *steering[1],
         contrast.astype(np.float32),
         structure,
         identity,
     )
+
+
+def _steering(
+    rows: np.ndarray, values: np.ndarray, hidden: np.ndarray, samples: _Samples
+) -> tuple[np.ndarray, np.ndarray]:
+    """`Patches.steer` and `aim` for some samples, of six unweighted rows."""
+    # Mean and contrast taken out are those of the samples themselves.
+    values, _ = _normalised(*_masked(values, hidden, samples.w))
+    steer = np.empty((len(values), 7, len(samples)), np.float32)
+    steer[:, :6] = rows * samples.w
+    steer[:, 6] = values * samples.w
+    aim = (steer[:, :6] @ values[:, :, None])[:, :, 0]
+    # A template that is cut off is compared pixel by pixel: NaN says so.
+    steer[hidden.any(axis=1), 6] = np.nan
+    return steer, aim
 
 
 def align(
@@ -311,32 +351,68 @@ def _align(
     reach: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     place, shape = start.copy(), patches.affine[which]
-    likeness = np.empty(len(place), np.float32)
-    live, steer = np.arange(len(place)), patches.steer[which]
-    for _ in range(_ITERATIONS):
-        seen = _sample(picture, *_spread(place[live], shape[live], _u, _v))
-        step, likeness[live] = _compare(seen, patches, which[live], steer)
-        shape[live] = _undone(shape[live], step)
-        moved = (shape[live] @ step[:, 4:, None])[:, :, 0]
-        place[live] -= moved
-        on = np.abs(moved).max(axis=1) > _STILL
-        on |= np.abs(step[:, :4]).max(axis=1) > _STILL / RADIUS
-        if not on.all():
-            live, steer = live[on], steer[on]
+    live = np.arange(len(place))
+    steer, aim = patches.steer_few[which], patches.aim_few[which]
+    for _ in range(_ITERATIONS - 1):
+        step, _ = _compare(
+            picture,
+            place[live],
+            shape[live],
+            _FEW,
+            steer,
+            aim,
+            patches.values,
+            which[live],
+        )
+        on = _move(place, shape, live, step) > _STILL
+        live, steer, aim = live[on], steer[on], aim[on]
         if len(live) == 0:
             break
+    everyone = np.arange(len(place))
+    step, likeness = _at_last(picture, patches, which, place, shape)
+    moved = _move(place, shape, everyone, step)
     far = ~(np.hypot(*(place - start).T) <= reach)
     spread = np.abs(np.linalg.det(shape))
     far |= ~((spread > 0.2) & (spread < 5))
     place[far], shape[far] = start[far], patches.affine[which[far]]
-    # Where nothing moved in the last round, its likeness still holds.
-    far[live] = True
-    anew = np.flatnonzero(far)
+    # After a last step that was small its likeness still holds.
+    anew = np.flatnonzero(far | ~(moved < _SMALL))
     if len(anew):
-        seen = _sample(picture, *_spread(place[anew], shape[anew], _u, _v))
-        own = which[anew]
-        _, likeness[anew] = _compare(seen, patches, own, patches.steer[own])
+        _, likeness[anew] = _at_last(
+            picture, patches, which[anew], place[anew], shape[anew]
+        )
     return place, shape, likeness
+
+
+def _at_last(
+    picture: np.ndarray,
+    patches: Patches,
+    which: np.ndarray,
+    place: np.ndarray,
+    shape: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compare with all samples; see `_compare`."""
+    return _compare(
+        picture,
+        place,
+        shape,
+        _MANY,
+        patches.steer[which],
+        patches.aim[which],
+        patches.values,
+        which,
+    )
+
+
+def _move(
+    place: np.ndarray, shape: np.ndarray, which: np.ndarray, step: np.ndarray
+) -> np.ndarray:
+    """Take a step with these points; pixels (point,) moved at the middle or the rim."""
+    shape[which] = _undone(shape[which], step)
+    moved = (shape[which] @ step[:, 4:, None])[:, :, 0]
+    place[which] -= moved
+    rim = RADIUS * np.abs(step[:, :4]).max(axis=1)
+    return np.maximum(np.abs(moved).max(axis=1), rim)
 
 
 def _undone(shape: np.ndarray, step: np.ndarray) -> np.ndarray:
