@@ -317,6 +317,23 @@ class TestErrors:
         assert result.exit_code == 130
         assert "interrupted" in result.stderr
 
+    def test_an_interrupted_track_leaves_nothing(self, clip, tmp_path, monkeypatch):
+        from seurat_tracks.trackers.live import LivePoints
+
+        advance = LivePoints.advance
+        calls = []
+
+        def interrupt(*args):
+            calls.append(args)
+            if len(calls) == 3:
+                raise KeyboardInterrupt
+            advance(*args)
+
+        monkeypatch.setattr(LivePoints, "advance", interrupt)
+        result = run("track", clip, "-o", tmp_path / "out.zarr")
+        assert (result.exit_code, len(calls)) == (130, 3)
+        assert not [p for p in tmp_path.iterdir() if "out" in p.name]
+
     def test_bad_csv(self, clip, tmp_path):
         (tmp_path / "points.csv").write_text("u,v\n1,2\n")
         result = run(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import xarray as xr
@@ -28,6 +28,8 @@ IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Image files that a folder is searched for."""
 
 _CHUNK_BYTES = 16_000_000
+
+T = TypeVar("T")
 
 
 def open_video(
@@ -144,6 +146,66 @@ def iter_frames(
         )
         yield from data
         begin = upto
+
+
+def read_ahead(items: Iterable[T], depth: int = 4) -> Generator[T, None, None]:
+    """Make items in a thread of their own, a few ahead of where they are used.
+
+    Parameters
+    ----------
+    items
+        Such as what `iter_frames` gives; decoding then goes on meanwhile.
+    depth
+        Items that wait at most, so that memory stays bounded.
+
+    Yields
+    ------
+    object
+        The items, in order. What goes wrong in the thread is raised here, after the
+        items before it. The thread ends with the iterator, also where that is closed
+        or interrupted early.
+    """
+    from queue import Empty, Full, Queue
+    from threading import Event, Thread
+
+    waiting: Queue[tuple[str, Any]] = Queue(depth)
+    closed = Event()
+
+    def put(*what: Any) -> bool:
+        while not closed.is_set():
+            try:
+                waiting.put(what, timeout=0.1)
+            except Full:
+                continue
+            return True
+        return False
+
+    def work() -> None:
+        try:
+            for item in items:
+                if not put("item", item):
+                    return
+            put("end", None)
+        except BaseException as error:  # noqa: BLE001  # raised where it is used
+            put("error", error)
+
+    thread = Thread(target=work, name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = waiting.get()
+            if kind == "error":
+                raise value
+            if kind == "end":
+                return
+            yield value
+    finally:
+        closed.set()
+        while thread.is_alive():
+            try:
+                waiting.get_nowait()
+            except Empty:
+                thread.join(0.05)
 
 
 def _chunk_length(height: int, width: int) -> int:

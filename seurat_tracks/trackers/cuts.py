@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from seurat_tracks.io.video import iter_frames
+from seurat_tracks.io.video import iter_frames, read_ahead
 from seurat_tracks.trackers.base import Progress
 
 logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def find_cuts(video: xr.DataArray, *, progress: Progress | None = None) -> list[
     after a flash or a dropped frame. Dissolves and wipes are not found, and a shot of
     one frame counts as a flash.
     """
-    frames: Iterable[np.ndarray] = iter_frames(video)
+    frames: Iterable[np.ndarray] = read_ahead(iter_frames(video))
     if progress is not None:
         frames = progress(frames, total=video.sizes["time"], desc="finding cuts")
     cuts = [t for t, new in enumerate(shot_starts(frames)) if new]

@@ -20,12 +20,16 @@ class FlowSettings:
         Halvings of the picture.
     iterations, epsilon : int, float
         When to stop refining: rounds, and pixels moved in one.
+    back_levels : int
+        Halvings on the way back, which begins where the point came from: it asks
+        whether that place is still the match nearby.
     """
 
     window: int = 21
     levels: int = 4
     iterations: int = 10
     epsilon: float = 0.03
+    back_levels: int = 2
 
 
 def flow(
@@ -58,20 +62,28 @@ def flow(
     # Levels smaller than the patch say nothing.
     deepest = int(np.log2(max(min(here.shape) / settings.window, 1)))
     side = (settings.window, settings.window)
-    levels = min(settings.levels, deepest)
     criteria = (3, settings.iterations, settings.epsilon)
-
-    def follow(
-        a: np.ndarray, b: np.ndarray, points: np.ndarray
-    ) -> tuple[Any, Any, Any]:
-        empty: Any = None  # OpenCV makes the array; its stubs do not say so
-        return cv2.calcOpticalFlowPyrLK(
-            a, b, points, empty, winSize=side, maxLevel=levels, criteria=criteria
-        )
-
+    empty: Any = None  # OpenCV makes the array; its stubs do not say so
     start = np.ascontiguousarray(xy, np.float32).reshape(-1, 1, 2)
-    went, ok, _ = follow(here, there, start)
-    back, ok_back, _ = follow(there, here, went)
+    went, ok, _ = cv2.calcOpticalFlowPyrLK(
+        here,
+        there,
+        start,
+        empty,
+        winSize=side,
+        maxLevel=min(settings.levels, deepest),
+        criteria=criteria,
+    )
+    back, ok_back, _ = cv2.calcOpticalFlowPyrLK(
+        there,
+        here,
+        went,
+        start.copy(),
+        winSize=side,
+        maxLevel=min(settings.back_levels, deepest),
+        criteria=criteria,
+        flags=cv2.OPTFLOW_USE_INITIAL_FLOW,
+    )
     gap = np.linalg.norm((back - start).reshape(-1, 2), axis=1)
     found = (ok.ravel() == 1) & (ok_back.ravel() == 1) & np.isfinite(gap)
     return went.reshape(-1, 2), np.where(found, gap, np.inf).astype(np.float32)

@@ -9,9 +9,12 @@ import numpy as np
 
 from seurat_tracks.trackers.affine import (
     RADIUS,
+    Mapper,
     Patches,
     align,
+    blocks,
     cut_patches,
+    firmness,
 )
 from seurat_tracks.trackers.flow import FlowSettings, flow
 
@@ -69,11 +72,24 @@ class View:
 
 
 class LivePoints:
-    """Points under way, queries and support grids, in flat arrays."""
+    """Points under way, queries and support grids, in flat arrays.
 
-    def __init__(self, size: tuple[int, int], settings: Settings) -> None:
+    Parameters
+    ----------
+    size
+        Width and height of the frames, pixels.
+    settings
+        Thresholds.
+    run
+        Maps work over blocks of points; a pool's `map` uses more cores.
+    """
+
+    def __init__(
+        self, size: tuple[int, int], settings: Settings, run: Mapper = map
+    ) -> None:
         self.size = size
         self.settings = settings
+        self._run = run
         self.clear()
 
     def clear(self) -> None:
@@ -86,7 +102,10 @@ class LivePoints:
         self._confidence = np.empty(0, np.float32)
         self._like = np.empty(0, np.float32)
         self._lost = np.empty(0, np.int64)  # frames since last seen; 0 while seen
-        self._patches: Patches | None = None
+        # Patches stay in place, whatever points come and go: a point knows its slot.
+        self._patches = Patches.empty(0)
+        self._slot = np.empty(0, np.int64)
+        self._free = np.empty(0, np.int64)
         self._new: list[tuple[int, np.ndarray, np.ndarray]] = []
 
     # -- coming and going ---------------------------------------------------------
@@ -102,11 +121,12 @@ class LivePoints:
 
     def drop_groups(self, owners: Iterable[int]) -> None:
         """Forget support grids."""
-        keep = ~np.isin(self._owner, list(owners))
-        if not keep.all():
-            self._keep(keep)
+        self._keep(~np.isin(self._owner, list(owners)))
 
     def _keep(self, keep: np.ndarray) -> None:
+        if keep.all():
+            return
+        self._free = np.concatenate([self._free, self._slot[~keep]])
         for name in (
             "_xy",
             "_pace",
@@ -115,10 +135,9 @@ class LivePoints:
             "_confidence",
             "_like",
             "_lost",
+            "_slot",
         ):
             setattr(self, name, getattr(self, name)[keep])
-        if self._patches is not None:
-            self._patches = self._patches.take(keep)
 
     def settle(self, view: View) -> None:
         """Cut templates for the points that were added, and remember the frame."""
@@ -127,7 +146,9 @@ class LivePoints:
             n = len(xy)
             owner = [np.full(len(new[2]), new[0]) for new in self._new]
             number = [new[1] for new in self._new]
-            fresh = cut_patches(view.smooth, xy)
+            slot = self._take_slots(n)
+            self._patches.put(slot, cut_patches(view.smooth, xy, self._run))
+            self._slot = np.concatenate([self._slot, slot])
             self._xy = np.concatenate([self._xy, xy])
             self._pace = np.concatenate([self._pace, np.zeros_like(xy)])
             self._owner = np.concatenate([self._owner, *owner])
@@ -137,10 +158,17 @@ class LivePoints:
             )
             self._like = np.concatenate([self._like, np.ones(n, np.float32)])
             self._lost = np.concatenate([self._lost, np.zeros(n, np.int64)])
-            known = [] if self._patches is None else [self._patches]
-            self._patches = Patches.joined([*known, fresh])
             self._new = []
         self._last = view
+
+    def _take_slots(self, n: int) -> np.ndarray:
+        have = len(self._patches)
+        if len(self._free) < n:
+            more = max(n - len(self._free), have // 2)
+            self._patches = Patches.joined([self._patches, Patches.empty(more)])
+            self._free = np.concatenate([self._free, np.arange(have, have + more)])
+        taken, self._free = self._free[:n], self._free[n:]
+        return taken
 
     # -- what is seen ---------------------------------------------------------------
 
@@ -162,7 +190,7 @@ class LivePoints:
 
     def advance(self, view: View) -> None:
         """Carry all points from the last frame to this one."""
-        if self._last is None or self._patches is None or len(self._xy) == 0:
+        if self._last is None or len(self._xy) == 0:
             return
         s = self.settings
         seen = np.flatnonzero(self._lost == 0)
@@ -171,22 +199,26 @@ class LivePoints:
         start = self._xy[seen]
         # Queries lead no one, so that none changes with which others are there.
         leads = held & (self._owner[seen] != _QUERY)
-        leads &= self._patches.firmness[seen] > 1 / s.firm**2
+        structure = self._patches.structure[self._slot[seen]]
+        leads &= firmness(structure) > 1 / s.firm**2
         guide_from, guide = start[leads], (went - start)[leads]
         if len(guide) >= 3:
-            led, spread = _neighbour_motion(guide_from, guide, start, s.neighbours)
+            led, spread = _neighbour_motion(
+                guide_from, guide, start, s.neighbours, run=self._run
+            )
             # Along an edge, or on a blank wall, the neighbours know more than the
             # patch; where a patch is rich, it outweighs them.
-            own = self._patches.structure[seen] * held[:, None, None]
+            own = structure * held[:, None, None]
             theirs = np.eye(2, dtype=np.float32) / (spread**2)[:, None, None]
             offset = np.where(held[:, None], went - start - led, 0)
-            pull = np.linalg.solve(own + theirs, own @ offset[:, :, None])[:, :, 0]
+            pull = _solve(own + theirs, (own @ offset[:, :, None])[:, :, 0])
             went = start + led + pull
             gap = np.where(held, gap, s.gap)
             held = self._inside(went)
         moving, went, gap = seen[held], went[held], gap[held]
-        old = self._patches.take(moving)
-        xy, shape, likeness = align(view.smooth, old, went)
+        xy, shape, likeness = align(
+            view.smooth, self._patches, went, self._slot[moving], run=self._run
+        )
         good = (likeness >= s.similarity) & self._inside(xy)
         before = self._xy.copy()
         self._lost[seen] = 1
@@ -195,14 +227,15 @@ class LivePoints:
         self._xy[kept] = xy[good]
         self._pace[kept] += 0.3 * (xy[good] - before[kept] - self._pace[kept])
         self._confidence[kept] = _confidence(likeness[good], gap[good], s)
-        self._patches.affine[kept] = shape[good]
+        self._patches.affine[self._slot[kept]] = shape[good]
         # A sudden loss of likeness is something passing in front, not wear.
         slowly = self._like[kept] - likeness[good] < s.wear
         worn = kept[slowly & (likeness[good] < s.renew)]
         self._like[kept] = likeness[good]
         self._like[worn] = 1
         if len(worn):
-            self._patches.put(worn, cut_patches(view.smooth, self._xy[worn]))
+            anew = cut_patches(view.smooth, self._xy[worn], self._run)
+            self._patches.put(self._slot[worn], anew)
         self._find_lost(view, before, guide_from, guide)
         # A grid's points are not looked for again: its windows are short.
         self._keep((self._owner != _QUERY) | (self._lost <= s.patience))
@@ -220,7 +253,6 @@ class LivePoints:
         motion: np.ndarray,
     ) -> None:
         """Carry lost queries along with their neighbours, and look for them there."""
-        assert self._patches is not None
         s = self.settings
         lost = np.flatnonzero((self._owner == _QUERY) & (self._lost > 0))
         if len(lost) == 0:
@@ -229,24 +261,34 @@ class LivePoints:
         self._lost[lost] += 1
         if len(motion_from) >= 3:
             led, _ = _neighbour_motion(
-                motion_from, motion, before[lost], s.neighbours, self._pace[lost]
+                motion_from,
+                motion,
+                before[lost],
+                s.neighbours,
+                self._pace[lost],
+                self._run,
             )
             self._xy[lost] = before[lost] + led
             self._pace[lost] = led
         able = earlier & self._inside(self._xy[lost])
-        able &= self._patches.contrast[lost] > 6
+        able &= self._patches.contrast[self._slot[lost]] > 6
         tried = lost[able]
         if len(tried) == 0:
             return
         place, unique = _search(
-            view.smooth, self._patches.take(tried), self._xy[tried], s.search
+            view.smooth,
+            self._patches.values[self._slot[tried]],
+            self._xy[tried],
+            s.search,
         )
         tried, place = tried[unique], place[unique]
-        xy, shape, likeness = align(view.smooth, self._patches.take(tried), place)
+        xy, shape, likeness = align(
+            view.smooth, self._patches, place, self._slot[tried], run=self._run
+        )
         again = (likeness >= s.found_again) & self._inside(xy)
         found = tried[again]
         self._xy[found] = xy[again]
-        self._patches.affine[found] = shape[again]
+        self._patches.affine[self._slot[found]] = shape[again]
         self._lost[found] = 0
         self._like[found] = likeness[again]
         self._confidence[found] = _confidence(
@@ -267,30 +309,48 @@ def _neighbour_motion(
     xy: np.ndarray,
     k: int,
     pace: np.ndarray | None = None,
+    run: Mapper = map,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Median motion of the k nearest points that were followed, and its spread.
 
     With `pace`, the motion so far of points that are hidden: of the 6 k nearest the k
     that move most alike, since the nearest may belong to what hides them.
     """
-    import cv2
+    from scipy.spatial import cKDTree
 
     wanted = min(k if pace is None else 6 * k, len(motion_from))
-    _, near = cv2.batchDistance(
-        xy.astype(np.float32), motion_from.astype(np.float32), cv2.CV_32F, K=wanted
-    )
-    moves = motion[near]
-    if pace is not None and wanted > k:
-        unlike = np.abs(moves - pace[:, None]).sum(axis=-1)
-        alike = np.argpartition(unlike, k - 1, axis=1)[:, :k]
-        moves = np.take_along_axis(moves, alike[:, :, None], axis=1)
-    middle = np.median(moves, axis=1)
-    spread = np.median(np.abs(moves - middle[:, None]).sum(axis=-1), axis=1)
-    return middle.astype(np.float32), (_SPREAD + spread).astype(np.float32)
+    tree = cKDTree(motion_from)
+
+    def work(block: slice) -> tuple[np.ndarray, np.ndarray]:
+        _, near = tree.query(xy[block], wanted)
+        moves = motion[near]
+        if pace is not None and wanted > k:
+            unlike = np.abs(moves - pace[block, None]).sum(axis=-1)
+            alike = np.argpartition(unlike, k - 1, axis=1)[:, :k]
+            moves = np.take_along_axis(moves, alike[:, :, None], axis=1)
+        middle = _median(moves.transpose(0, 2, 1))
+        return middle, _median(np.abs(moves - middle[:, None]).sum(axis=-1))
+
+    parts = list(run(work, blocks(len(xy))))
+    led, spread = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return led, _SPREAD + spread
+
+
+def _median(values: np.ndarray) -> np.ndarray:
+    """Median along the last axis; for many short rows sorting beats `np.median`."""
+    values, k = np.sort(values, axis=-1), values.shape[-1]
+    return (values[..., (k - 1) // 2] + values[..., k // 2]) / 2
+
+
+def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve many systems (point, 2, 2) of two equations at once."""
+    a, b, c, d = matrix.reshape(-1, 4).T
+    p, q = right.T
+    return np.stack([d * p - b * q, a * q - c * p], axis=1) / (a * d - b * c)[:, None]
 
 
 def _search(
-    picture: np.ndarray, patches: Patches, xy: np.ndarray, reach: int
+    picture: np.ndarray, templates: np.ndarray, xy: np.ndarray, reach: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Best place for each template within `reach`, and whether it stands alone."""
     import cv2
@@ -302,7 +362,7 @@ def _search(
         part = picture[y0 : y + reach + RADIUS + 1, x0 : x + reach + RADIUS + 1]
         if min(part.shape) < side:
             continue
-        template = np.nan_to_num(patches.values[k]).reshape(side, side)
+        template = np.nan_to_num(templates[k]).reshape(side, side)
         score = cv2.matchTemplate(part, template, cv2.TM_CCOEFF_NORMED)
         v, u = divmod(int(score.argmax()), score.shape[1])
         best = float(score[v, u])

@@ -8,14 +8,18 @@ visible only while both agree.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import xarray as xr
 
-from seurat_tracks.io.video import iter_frames
+from seurat_tracks.errors import TrackerError
+from seurat_tracks.io.video import iter_frames, read_ahead
 from seurat_tracks.trackers.affine import smooth
 from seurat_tracks.trackers.base import SUPPORT_GRID, Progress, TrackResult
 from seurat_tracks.trackers.live import LivePoints, Settings, View
@@ -28,9 +32,8 @@ _GUIDE_STEP = 4  # frames between grids that only lead weak points on
 
 @dataclass(frozen=True)
 class _Grid:
-    """A support grid: where it starts and ends, and which window steps want it."""
+    """A support grid: the frame it ends on, and which window steps want it."""
 
-    start: int
     end: int
     samples: dict[int, list[tuple[int, int]]]  # position -> (window, step)
 
@@ -42,13 +45,29 @@ class LucasKanade:
     ----------
     settings
         Thresholds; the defaults are the measured ones of `docs/trackers.md`.
+    threads
+        Cores to use, by default all there are. The answer does not depend on it.
+    memory
+        Bytes of frames held at most for the pass backwards, which queries on later
+        frames need; at least 8 frames are.
     """
 
     name = "lk"
     licence = "Apache-2.0"
 
-    def __init__(self, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        threads: int | None = None,
+        memory: int | None = None,
+    ) -> None:
+        for name, value in (("threads", threads), ("memory", memory)):
+            if value is not None and value < 1:
+                raise TrackerError(f"{name} must be at least 1, got {value}.")
         self.settings = settings or Settings()
+        self.threads = threads or os.cpu_count() or 1
+        self.memory = memory or _CHUNK_BYTES
 
     def track(
         self,
@@ -73,7 +92,7 @@ class LucasKanade:
             np.zeros((n, t), bool),
             np.zeros((n, t), np.float32),
         )
-        grids: list[_Grid] = []
+        grids: dict[int, _Grid] = {}
         points = grid(support_grid, size)
         if plan is not None:
             shape = (len(plan), len(points), plan.frames.shape[1])
@@ -91,18 +110,35 @@ class LucasKanade:
             for a, b in pairwise(edges)
             if (mine := (queries.frame > a) & (queries.frame < b)).any()
         ]
-        steps: Iterable[_Step] = _walk(video, edges, back)
-        if progress is not None:
-            total = t + sum(last - first + 1 for first, last in back)
-            steps = progress(steps, total=total, desc="tracking")
-        live = LivePoints(size, self.settings)
+        total = t + sum(last - first + 1 for first, last in back)
+        with (
+            ThreadPoolExecutor(self.threads) as pool,
+            closing(read_ahead(_walk(video, edges, back, self.memory))) as walk,
+        ):
+            steps: Iterable[_Step] = walk
+            if progress is not None:
+                steps = progress(steps, total=total, desc="tracking")
+            live = LivePoints(size, self.settings, pool.map)
+            self._follow(steps, live, queries, plan, grids, points, result)
+        return result
+
+    def _follow(
+        self,
+        steps: Iterable[_Step],
+        live: LivePoints,
+        queries: Queries,
+        plan: WindowPlan | None,
+        grids: dict[int, _Grid],
+        points: np.ndarray,
+        result: TrackResult,
+    ) -> None:
         for step in steps:
             if step.age == 0:
                 live.clear()
             live.advance(step.view)
             if step.forward and plan is not None:
-                started = [g.start for g in grids if g.start == step.position]
-                ended = [g.start for g in grids if g.end < step.position]
+                started = [step.position] if step.position in grids else []
+                ended = [g for g in live.groups() if grids[g].end < step.position]
             else:
                 started = [step.age] if step.age % _GUIDE_STEP == 0 else []
                 ended = [g for g in live.groups() if step.age - g > 2 * _GUIDE_STEP]
@@ -113,7 +149,6 @@ class LucasKanade:
             live.add_queries(new, queries.xy[new])
             live.settle(step.view)
             _record(result, live, step, grids)
-        return result
 
 
 @dataclass(frozen=True)
@@ -124,8 +159,8 @@ class _Step:
     age: int  # frames since its shot began; nothing is carried over into age 0
 
 
-def _grids(plan: WindowPlan) -> list[_Grid]:
-    """Windows that start on the same frame share one grid."""
+def _grids(plan: WindowPlan) -> dict[int, _Grid]:
+    """Grids by the frame they start on; windows that start there share one."""
     found = {}
     for start in np.unique(plan.start).tolist():
         samples: dict[int, list[tuple[int, int]]] = {}
@@ -133,8 +168,8 @@ def _grids(plan: WindowPlan) -> list[_Grid]:
             for step, position in enumerate(plan.frames[w].tolist()):
                 if position >= 0:
                     samples.setdefault(position, []).append((w, step))
-        found[start] = _Grid(start, max(samples), samples)
-    return list(found.values())
+        found[start] = _Grid(max(samples), samples)
+    return found
 
 
 def _view(frame: np.ndarray) -> View:
@@ -145,7 +180,7 @@ def _view(frame: np.ndarray) -> View:
 
 
 def _walk(
-    video: xr.DataArray, edges: list[int], back: list[tuple[int, int]]
+    video: xr.DataArray, edges: list[int], back: list[tuple[int, int]], memory: int
 ) -> Iterator[_Step]:
     """All frames forwards; then, shot by shot, backwards where queries need it."""
     import cv2
@@ -154,7 +189,7 @@ def _walk(
     for position, frame in enumerate(iter_frames(video)):
         age = 0 if position in edges else age + 1
         yield _Step(position, _view(frame), True, age)
-    held = int(np.clip(_CHUNK_BYTES // (video.sizes["x"] * video.sizes["y"]), 8, 256))
+    held = int(np.clip(memory // (video.sizes["x"] * video.sizes["y"]), 8, 256))
     for first, last in back:
         for end in range(last + 1, first, -held):
             begin = max(first, end - held)
@@ -168,7 +203,7 @@ def _walk(
 
 
 def _record(
-    result: TrackResult, live: LivePoints, step: _Step, grids: list[_Grid]
+    result: TrackResult, live: LivePoints, step: _Step, grids: dict[int, _Grid]
 ) -> None:
     number, xy, confidence = live.seen_queries()
     # The backward pass passes over queries' own frames again; both agree there.
@@ -178,9 +213,9 @@ def _record(
     if not step.forward or result.support_xy is None:
         return
     assert result.support_visible is not None
-    for g in grids:
-        for window, k in g.samples.get(step.position, ()):
-            xy, seen = live.group(g.start)
+    for g in live.groups():
+        for window, k in grids[g].samples.get(step.position, ()):
+            xy, seen = live.group(g)
             result.support_xy[window, :, k] = np.where(seen[:, None], xy, np.nan)
             result.support_visible[window, :, k] = seen
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import itertools
 import pickle
 import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ import xarray as xr
 
 from seurat_tracks.errors import VideoError
 from seurat_tracks.io import _decode
-from seurat_tracks.io.video import iter_frames, open_video
+from seurat_tracks.io.video import iter_frames, open_video, read_ahead
 from tests.fixtures.videos import numbered_frames, read_number, write_video
 
 N = 57
@@ -398,3 +401,37 @@ def test_other_sources_and_rates_are_refused(tmp_path: Path) -> None:
     path = write_video(tmp_path / "clip.mp4", numbered_frames(4, SIZE))
     with pytest.raises(VideoError, match="states its own times"):
         open_video(path, fps=30)
+
+
+def test_reading_ahead_changes_nothing_and_waits() -> None:
+    made = []
+
+    def items() -> Iterator[int]:
+        for k in range(20):
+            made.append(k)
+            yield k
+
+    ahead = read_ahead(items(), depth=3)
+    assert next(ahead) == 0
+    time.sleep(0.3)
+    assert len(made) <= 5  # one used, three waiting, one in hand
+    assert [0, *ahead] == list(range(20))
+
+
+def test_what_goes_wrong_ahead_is_raised_in_its_place() -> None:
+    def items() -> Iterator[int]:
+        yield 1
+        raise VideoError("frame 1 does not decode")
+
+    ahead = read_ahead(items())
+    assert next(ahead) == 1
+    with pytest.raises(VideoError, match="frame 1"):
+        next(ahead)
+
+
+def test_reading_ahead_ends_with_its_iterator() -> None:
+    ahead = read_ahead(itertools.count())
+    assert next(ahead) == 0
+    assert any(t.name == "read-ahead" for t in threading.enumerate())
+    ahead.close()
+    assert not any(t.name == "read-ahead" for t in threading.enumerate())

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from seurat_tracks.trackers import affine
 from seurat_tracks.trackers.affine import align, cut_patches, smooth
 from seurat_tracks.trackers.queries import grid
 from tests.fixtures.videos import motion, moved, planar_clip
@@ -67,3 +68,42 @@ def test_a_blank_patch_stays_where_it_was_led() -> None:
     np.testing.assert_array_equal(xy, points)
     np.testing.assert_array_equal(shape[0], np.eye(2))
     assert likeness[0] < 0.5
+
+
+def test_half_of_the_pixels_place_as_well_as_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frames, maps = planar_clip("mixed", 6, (320, 240), noise=3)
+    first, last = (smooth(frames[t, ..., 0]) for t in (0, 5))
+    points = grid(16, (320, 240))
+    truth = moved(maps, points)[:, 5]
+    inside = ((truth > 12) & (truth < [307, 227])).all(axis=1)
+
+    def errors() -> tuple[np.ndarray, np.ndarray]:
+        start = truth.astype(np.float32) + 0.3
+        xy, _, likeness = align(last, cut_patches(first, points), start)
+        return np.linalg.norm(xy - truth, axis=1)[inside], likeness[inside]
+
+    few, few_likeness = errors()
+    everywhere = affine._Samples(np.ones(21 * 21, bool))
+    for name in ("_MANY", "_FEW"):
+        monkeypatch.setattr(affine, name, everywhere)
+    every, every_likeness = errors()
+    assert np.median(few) < 1.05 * np.median(every)
+    assert np.percentile(few, 95) < 1.05 * np.percentile(every, 95)
+    np.testing.assert_allclose(few_likeness, every_likeness, atol=0.02)
+
+
+def test_blocks_change_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, _ = planar_clip("mixed", 2, SIZE)
+    one, two = (smooth(frames[t, ..., 0]) for t in (0, 1))
+    points = grid(9, SIZE)
+    whole = align(two, cut_patches(one, points), points)
+    monkeypatch.setattr(affine, "_BLOCK", 10)
+    parts = align(two, cut_patches(one, points), points)
+    for a, b in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-3)
+    which = np.array([40, 3, 17])
+    few = align(two, cut_patches(one, points), points[which], which)
+    for a, b in zip(whole, few, strict=True):
+        np.testing.assert_allclose(a[which], b, atol=1e-3)

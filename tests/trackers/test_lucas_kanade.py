@@ -1,19 +1,26 @@
 from __future__ import annotations
 
+import threading
 import tracemalloc
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import fields
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
 
+from seurat_tracks.errors import TrackerError
 from seurat_tracks.io import video as video_io
 from seurat_tracks.io.video import open_video
 from seurat_tracks.trackers import TrackResult, grid, lucas_kanade, parse_queries
 from seurat_tracks.trackers.lucas_kanade import LucasKanade
 from seurat_tracks.windows import WindowPlan, plan_windows
 from tests.fixtures.videos import moved, planar_clip
+
+T = TypeVar("T")
 
 SIZE = (160, 120)
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -183,12 +190,12 @@ def peak_memory(frames: np.ndarray, counts: list[int]) -> list[int]:
 
 
 def test_memory_does_not_grow_with_the_video() -> None:
-    frames = planar_clip("still", 40, (120, 80))[0]
+    frames = planar_clip("still", 120, (120, 80))[0]
     # in a process of its own: what other tests left behind would be counted
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        _, few, many = pool.submit(peak_memory, frames, [12, 12, 40]).result()
-    # 28 frames more are 800 kB of colour.
-    assert many - few < 200_000
+        _, few, many = pool.submit(peak_memory, frames, [40, 40, 120]).result()
+    # 80 frames more are 2.3 MB of colour, 770 kB of grey.
+    assert many - few < 500_000
 
 
 @pytest.mark.skipif(not DATA.exists(), reason="shared/data is not beside the checkout")
@@ -208,3 +215,53 @@ def test_a_hand_held_kitchen() -> None:
     # The truth itself is good to about 1 px, 3 px over long gaps.
     assert np.median(error) < 2
     assert both.sum() / seen.sum() > 0.6
+
+
+def test_the_answer_does_not_depend_on_the_number_of_threads() -> None:
+    frames, _ = planar_clip("mixed", 10, SIZE)
+    video = open_video(frames)
+    points = np.column_stack([np.resize([0, 6], 36), grid(6, SIZE)])
+    one, two = (
+        LucasKanade(threads=n).track(
+            video, parse_queries(points, video), plan_windows(10)
+        )
+        for n in (1, 2)
+    )
+    for f in fields(TrackResult):
+        np.testing.assert_array_equal(getattr(one, f.name), getattr(two, f.name))
+
+
+def test_the_pass_backwards_does_not_depend_on_where_its_pieces_end() -> None:
+    frames, _ = planar_clip("mixed", 24, SIZE)
+    video = open_video(frames)
+    queries = parse_queries(np.insert(grid(5, SIZE), 0, 23, axis=1), video)
+    whole, pieces = (
+        LucasKanade(memory=n).track(video, queries, None) for n in (10**8, 1)
+    )
+    np.testing.assert_array_equal(whole.xy, pieces.xy)
+    np.testing.assert_array_equal(whole.confidence, pieces.confidence)
+    assert whole.visible[:, 0].mean() > 0.5
+
+
+def test_an_interrupted_track_stops_its_threads() -> None:
+    frames, _ = planar_clip("still", 20, SIZE)
+    video = open_video(frames)
+    before = set(threading.enumerate())
+
+    def interrupt(items: Iterable[T], *, total: int, desc: str) -> Iterable[T]:
+        for k, item in enumerate(items):
+            if k == 3:
+                raise KeyboardInterrupt
+            yield item
+
+    with pytest.raises(KeyboardInterrupt):
+        LucasKanade().track(
+            video, parse_queries([[80.0, 60.0]], video), None, progress=interrupt
+        )
+    assert set(threading.enumerate()) <= before
+
+
+@pytest.mark.parametrize("how", [{"threads": 0}, {"memory": 0}])
+def test_settings_that_make_no_sense(how: dict[str, int]) -> None:
+    with pytest.raises(TrackerError, match=f"{next(iter(how))} must be at least 1"):
+        LucasKanade(**how)
