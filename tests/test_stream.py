@@ -61,13 +61,17 @@ def cut_up(ds: xr.Dataset, length: int) -> list[xr.Dataset]:
     return [ds.isel(time=slice(k, k + length)) for k in range(0, n, length)]
 
 
-def same(a: xr.Dataset, b: xr.Dataset, atol: float) -> None:
-    """Compare two answers wherever the point had been seen before."""
+def same(a: xr.Dataset, b: xr.Dataset, atol: float, sigma: float = 0.0) -> None:
+    """Compare two answers wherever the point had been seen before.
+
+    Error bars may differ by a share ``sigma`` as well: a stream judges windows by how
+    they have disagreed so far, the whole fit by how they do over the whole track.
+    """
     assert a.track.values.tolist() == b.track.values.tolist()
     known = b.visible.cumsum("time").values > 0
-    for name in ("log_depth_ratio", "depth_ratio_sigma"):
+    for name, rtol in (("log_depth_ratio", 1e-7), ("depth_ratio_sigma", sigma + 1e-7)):
         np.testing.assert_allclose(
-            a[name].values[known], b[name].values[known], atol=atol, err_msg=name
+            *(d[name].values[known] for d in (a, b)), rtol, atol, err_msg=name
         )
         assert np.isnan(a[name].values[~known]).all()
 
@@ -130,7 +134,7 @@ def test_with_a_delay_it_is_nearly_that(
     assert len(pieces) > 2
     out = join(pieces)
     assert abs(whole.log_depth_ratio).max() > 0.2
-    same(out, whole, 3e-3)
+    same(out, whole, 3e-3, sigma=0.3)
     for name in ("xy", "visible", "confidence", "seconds", "reference_frame"):
         xr.testing.assert_identical(out[name].drop_attrs(), whole[name].drop_attrs())
         assert out[name].dtype == whole[name].dtype
@@ -326,7 +330,7 @@ def test_nothing_is_known_across_a_cut(ds: xr.Dataset) -> None:
     assert not late.any()
     assert np.isnan(out.log_depth_ratio.values[:, 33:]).all()
     part = st.depth_ratio(ds.isel(time=slice(0, 33)), **CALM)
-    same(out.isel(time=slice(0, 33)).assign_attrs(cuts=[]), part, 3e-3)
+    same(out.isel(time=slice(0, 33)).assign_attrs(cuts=[]), part, 3e-3, sigma=0.3)
     # other tracks begin after the cut
     other = ds.assign_coords(track=[f"q{k}" for k in range(ds.sizes["track"])])
     shots = [ds.isel(time=slice(0, 33)), other.isel(time=slice(33, 62))]

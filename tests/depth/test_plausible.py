@@ -113,7 +113,9 @@ class TestInverse:
         ds, maps = scene
         source = DepthMaps(1 / maps - 0.2, kind="affine_disparity")
         with pytest.raises(DepthError, match=r"inverse depth up to an unknown"):
-            anchor(ds, source)
+            resolve_depth(source)
+        with pytest.raises(DepthError, match=r"affine='disparity' needs"):
+            anchor(ds, source, "median")
         assert kind_of(resolve_depth(source, affine=True)) == "affine_disparity"
         # the numbers themselves, negative ones too
         found = source.at_tracks(ds)
