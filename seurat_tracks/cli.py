@@ -87,6 +87,14 @@ Grid = Annotated[
 TrackerName = Annotated[
     str, typer.Option("--tracker", help="What follows the points; lk needs nothing.")
 ]
+TrackerSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tracker-set",
+        metavar="NAME=VALUE",
+        help="A setting of the tracker, such as weights=FILE; may be repeated.",
+    ),
+]
 ModelName = Annotated[
     str, typer.Option("--model", help="Weights: a shipped name, auto, or a path.")
 ]
@@ -100,11 +108,12 @@ def track(
     queries: Queries = None,
     grid: Grid = None,
     tracker: TrackerName = "lk",
+    tracker_set: TrackerSettings = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Follow points through a video, in 2D.
+    r"""Follow points through a video, in 2D.
 
     Also tracks the support points that lifting needs, so that [bold]lift[/bold] can
     be run on the store later, again and again.
@@ -116,13 +125,17 @@ def track(
       seurat-tracks track clip.mp4 -o tracks.zarr --queries points.csv
 
       seurat-tracks track frames/ -o tracks.zarr --grid 40
+
+      seurat-tracks track clip.mp4 -o tracks.zarr --tracker cotracker3 \
+          --tracker-set repo=co-tracker --tracker-set weights=offline.pth
     """
     points = _queries(queries, grid)
+    settings = _named_values(tracker_set)
     with _reported(debug):
         from seurat_tracks.io.video import open_video
 
         _refuse_output(out, overwrite)
-        ds = _track(open_video(video), points, tracker, quiet)
+        ds = _track(open_video(video), points, tracker, settings, quiet)
         _save(ds, out, overwrite, quiet)
 
 
@@ -204,6 +217,7 @@ def lift(
     queries: Queries = None,
     grid: Grid = None,
     tracker: TrackerName = "lk",
+    tracker_set: TrackerSettings = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -225,6 +239,7 @@ def lift(
     seurat_tracks.open("clip.zarr").
     """
     points = _queries(queries, grid)
+    settings = _named_values(tracker_set)
     camera = _camera(fov, intrinsics)
     with _reported(debug):
         from seurat_tracks.depth import resolve_depth
@@ -242,10 +257,10 @@ def lift(
             affine=True,
         )
         if _looks_like_store(source):
-            if points != {"grid": 24} or tracker != "lk":
+            if points != {"grid": 24} or tracker != "lk" or settings:
                 raise typer.BadParameter(
-                    "--queries, --grid and --tracker are for videos; the store "
-                    f"{source} brings its own tracks"
+                    "--queries, --grid, --tracker and --tracker-set are for videos; "
+                    f"the store {source} brings its own tracks"
                 )
             from seurat_tracks.io.store import open_store
             from seurat_tracks.schema import validate_for_lift
@@ -259,7 +274,7 @@ def lift(
 
             video = open_video(source)
             _refuse_misfit(_blank(video), metric, camera)
-            ds = _track(video, points, tracker, quiet)
+            ds = _track(video, points, tracker, settings, quiet)
         if camera is None and "intrinsics" not in ds.attrs:
             typer.echo(
                 "note: neither --fov nor --intrinsics was given: a horizontal field of "
@@ -847,13 +862,26 @@ def _refuse_misfit(ds: xr.Dataset, metric: Any, camera: Any) -> None:
 
 
 def _track(
-    video: xr.DataArray, points: dict[str, Any], tracker: str, quiet: bool
+    video: xr.DataArray,
+    points: dict[str, Any],
+    tracker: str,
+    settings: dict[str, Any],
+    quiet: bool,
 ) -> xr.Dataset:
     from seurat_tracks.trackers.track import track as track_points
 
     if "queries" in points:
         points = {"queries": _read_csv(points["queries"])}
-    result = track_points(video, tracker=tracker, progress=_bars(quiet), **points)
+    reserved = sorted(
+        set(settings) & {"video", "queries", "grid", "progress", "tracker"}
+    )
+    if reserved:
+        raise typer.BadParameter(
+            f"--tracker-set: {', '.join(reserved)} is no setting of a tracker"
+        )
+    result = track_points(
+        video, tracker=tracker, progress=_bars(quiet), **points, **settings
+    )
     cuts = result.attrs.get("cuts")
     if cuts:
         typer.echo(

@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 import seurat_tracks as st
 from seurat_tracks.cli import app
 from seurat_tracks.notebook.animate import write_mp4
+from tests.fixtures.cube import make_cube
 from tests.fixtures.depth_models import save_tiny
+from tests.fixtures.poses import NAMES, write_deeplabcut
 
 W, H, T = 96, 64, 12
 
@@ -99,6 +101,21 @@ class TestTrack:
         assert ds["track"].values.tolist() == ["b", "a"]
         assert ds["query_frame"].values.tolist() == [0, 3]
         np.testing.assert_allclose(ds["xy"].values[1, 3], [50, 40], atol=1e-3)
+
+    def test_settings_of_the_tracker(self, clip, tracked, tmp_path):
+        out = tmp_path / "out.zarr"
+        wanted = ["--grid", 6, "--tracker-set", "threads=1"]
+        result = run("track", clip, "-o", out, *wanted)
+        assert result.exit_code == 0, result.stderr
+        xr.testing.assert_equal(st.open(out).xy, st.open(tracked).xy)
+        for setting, said in (
+            ("speed=3", "speed"),
+            ("grid=3", "no setting of a tracker"),
+            ("threads", "NAME=VALUE"),
+        ):
+            result = run("track", clip, "-o", tmp_path / "b", "--tracker-set", setting)
+            assert result.exit_code != 0
+            assert said in result.stderr
 
 
 class TestLift:
@@ -374,6 +391,18 @@ class TestInfo:
 
 
 class TestConvert:
+    def test_poses_in_and_3d_out(self, tmp_path):
+        poses = write_deeplabcut(tmp_path / "mouse.csv")
+        store = tmp_path / "mouse.parquet"
+        result = run("convert", poses, store, "--frame-size", "96x80")
+        assert result.exit_code == 0, result.stderr
+        assert st.read(store).track.values.tolist() == NAMES
+        cube = tmp_path / "cube.zarr"
+        make_cube().seurat.save(cube)
+        result = run("convert", cube, tmp_path / "cube.ply")
+        assert result.exit_code == 0, result.stderr
+        assert (tmp_path / "cube.ply").read_bytes().startswith(b"ply")
+
     @pytest.fixture
     def table(self, tmp_path):
         path = tmp_path / "tracks.csv"

@@ -314,15 +314,19 @@ def seconds_of(ds: xr.Dataset, fps: float | None, what: str) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str], *, folder: bool = False) -> Iterator[Path]:
+def replacing(
+    path: str | os.PathLike[str], *, folder: bool = False, overwrite: bool = False
+) -> Iterator[Path]:
     """Give a place beside a path, and rename it there once all is written.
 
     Parameters
     ----------
     path
-        Where the file or folder will be. A file there is replaced, a folder is not.
+        Where the file or folder will be.
     folder
         True for a folder.
+    overwrite
+        Replace a file that is there; a folder never is.
 
     Yields
     ------
@@ -332,7 +336,8 @@ def replacing(path: str | os.PathLike[str], *, folder: bool = False) -> Iterator
     Raises
     ------
     SeuratTracksError
-        If the folder around it does not exist, or a folder is at `path`.
+        If the folder around it does not exist, or something is at `path` that is not
+        to be replaced.
     """
     target = Path(path)
     if not target.absolute().parent.is_dir():
@@ -343,6 +348,11 @@ def replacing(path: str | os.PathLike[str], *, folder: bool = False) -> Iterator
         raise SeuratTracksError(
             f"{target} is there already and is not replaced: give another path, or "
             "move it away"
+        )
+    if target.exists() and not overwrite:
+        raise SeuratTracksError(
+            f"{target}: something is there already. Pass overwrite=True to replace it, "
+            "or choose another path"
         )
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
     if folder:

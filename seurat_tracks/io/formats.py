@@ -41,6 +41,7 @@ KEEPS = MappingProxyType(
 """What a format may keep, by name."""
 
 _HEAD = 2**16
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Format:
         Ends of names, the usual one first; of several that fit a name, the longest
         counts.
     recognises
-        (path, first bytes) -> bool, or "module:function".
+        (path, first bytes) -> bool, or "module:function"; "" for what is only written.
     read, write
         "module:function", imported when first used; "" where there is none.
     keeps
@@ -81,6 +82,8 @@ class Format:
     def matches(self, path: Path, head: bytes) -> bool:
         """Say whether a file is of this format, by what it holds."""
         test = self.recognises
+        if not test:
+            return False
         return bool((_load(test) if isinstance(test, str) else test)(path, head))
 
     def reader(self) -> Callable[..., xr.Dataset]:
@@ -100,6 +103,19 @@ class Format:
 def _load(place: str) -> Any:
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def _hdf5(place: str) -> Callable[[Path, bytes], bool]:
+    """Ask a module, given as "module:function", about HDF5 files alone."""
+    return lambda path, head: head.startswith(_HDF5) and bool(_load(place)(path))
+
+
+def _is_deeplabcut(path: Path, head: bytes) -> bool:
+    # the first line of its tables, where others have names of columns
+    table = head[:16].lstrip(b'\xef\xbb\xbf"').startswith(b"scorer")
+    if table or head.startswith(_HDF5):
+        return bool(_load(_IO + "deeplabcut:recognises")(path))
+    return False
 
 
 def _is_zarr(path: Path, head: bytes) -> bool:
@@ -205,6 +221,62 @@ _RECORDS = (
         _IO + "napari_table:read_napari",
         _IO + "napari_table:write_napari",
         frozenset({"ids", "visibility", "time"}),
+    ),
+    Format(
+        "movement",
+        "netCDF file of movement",
+        "HDF5 with position over time, space, keypoints and individuals",
+        (".nc", ".movement.nc"),
+        _hdf5(_IO + "movement:recognises"),
+        _IO + "movement:read_movement",
+        _IO + "movement:write_movement",
+        frozenset(KEEPS) - {"own", "support"},
+    ),
+    Format(
+        "deeplabcut",
+        "DeepLabCut or Lightning Pose, one animal or several",
+        "a table that begins with scorer, (individuals,) bodyparts, coords; HDF5 with "
+        "a pandas frame of these columns",
+        (".csv", ".h5"),
+        _is_deeplabcut,
+        _IO + "deeplabcut:read_deeplabcut",
+    ),
+    Format(
+        "sleap",
+        "SLEAP project or analysis file",
+        "HDF5 with metadata, instances, frames; or with tracks and node_names",
+        (".slp", ".h5"),
+        _hdf5(_IO + "sleap:recognises"),
+        _IO + "sleap:read_sleap",
+    ),
+    Format(
+        "nwb",
+        "Neurodata Without Borders with ndx-pose",
+        "HDF5 with nwb_version and a PoseEstimation",
+        (".nwb",),
+        _hdf5(_IO + "nwb:recognises"),
+        _IO + "nwb:read_nwb",
+    ),
+    Format("rrd", "recording of rerun", "", (".rrd",), "", write=_IO + "rrd:write_rrd"),
+    Format(
+        "ply", "points of all frames", "", (".ply",), "", write=_IO + "ply:write_ply"
+    ),
+    Format(
+        "glb",
+        "animated glTF, for Blender",
+        "",
+        (".glb",),
+        "",
+        write=_IO + "gltf:write_glb",
+    ),
+    Format(
+        "colmap",
+        "text model of COLMAP",
+        "",
+        (".colmap",),
+        "",
+        write=_IO + "colmap:write_colmap",
+        folder=True,
     ),
 )
 

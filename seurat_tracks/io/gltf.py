@@ -53,6 +53,7 @@ def write_glb(
     radius: float | None = None,
     trajectories: bool = True,
     hidden: bool = False,
+    overwrite: bool = False,
 ) -> Path:
     """Write tracks as balls that move, and their paths as lines.
 
@@ -73,6 +74,8 @@ def write_glb(
     hidden
         Show balls also while the point is not seen. Otherwise they shrink to nothing
         in those frames.
+    overwrite
+        Replace a file that is there.
 
     Returns
     -------
@@ -106,7 +109,7 @@ def write_glb(
         )
     if radius is not None and not (math.isfinite(radius) and radius > 0):
         raise SeuratTracksError(f"radius is {radius!r}; give a positive number")
-    with replacing(path) as partial:
+    with replacing(path, overwrite=overwrite) as partial:
         body = partial.with_suffix(".body")
         try:
             with body.open("wb") as file:

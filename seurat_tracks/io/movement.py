@@ -9,7 +9,6 @@ of the installed version are written.
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +19,7 @@ import xarray as xr
 
 from seurat_tracks._version import __version__
 from seurat_tracks.errors import SchemaError, SeuratTracksError
+from seurat_tracks.io._export import replacing
 from seurat_tracks.io._hdf5 import errors_of, is_hdf5, open_hdf5
 from seurat_tracks.io.arrays import from_arrays
 from seurat_tracks.io.poses import (
@@ -307,16 +307,24 @@ def read_movement(
 
 
 def write_movement(
-    ds: xr.Dataset, path: str | os.PathLike[str], **options: Any
+    ds: xr.Dataset,
+    path: str | os.PathLike[str],
+    *,
+    space: Literal["auto", "2d", "3d"] = "auto",
+    names: Names = "auto",
+    only_seen: bool = False,
+    overwrite: bool = False,
 ) -> Path:
     """Write tracks as a netCDF file that `movement` opens.
 
     Parameters
     ----------
-    ds, **options
+    ds, space, names, only_seen
         As in `to_movement`. Lazy variables are computed and written chunk by chunk.
     path
-        The file; what was there is replaced once the new one is complete.
+        The file; it is there once it is complete.
+    overwrite
+        Replace a file that is there.
 
     Returns
     -------
@@ -328,19 +336,13 @@ def write_movement(
     SchemaError, SeuratTracksError
         As `to_movement`; or no netCDF library is installed.
     """
-    made = to_movement(ds, **options)
+    made = to_movement(ds, space=space, names=names, only_seen=only_seen)
     for name in made.variables:
         made[name].encoding = {}
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
-    _need_h5netcdf(target)
-    try:
+    _need_h5netcdf(Path(path))
+    with replacing(path, overwrite=overwrite) as partial:
         made.to_netcdf(partial, engine="h5netcdf")
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return target
+    return Path(path)
 
 
 def recognises(path: str | os.PathLike[str]) -> bool:
@@ -471,6 +473,9 @@ def _restore(ds: xr.Dataset, name: str) -> xr.Dataset:
         for k, v in ds.attrs.items()
         if k not in theirs and not k.startswith(_OURS)
     }
+    # netCDF makes one number of a list of one
+    if "cuts" in out.attrs:
+        out.attrs["cuts"] = np.atleast_1d(out.attrs["cuts"]).tolist()
     out = annotate(out)
     validate(out, values=not any(_lazy(v.data) for v in out.data_vars.values()))
     return out

@@ -49,6 +49,7 @@ def write_ply(
     per_frame: bool = False,
     binary: bool = True,
     only_seen: bool = False,
+    overwrite: bool = False,
 ) -> Path:
     """Write 3D positions as a point cloud.
 
@@ -57,7 +58,7 @@ def write_ply(
     ds
         Lifted tracks. Lazy variables are computed chunk by chunk.
     path
-        The file, which is replaced; or with `per_frame` a folder that does not exist
+        The file; or with `per_frame` a folder that does not exist
         yet, to hold ``frame_000000.ply`` and so on, one a frame, empty ones too.
     per_frame
         One file a frame.
@@ -65,6 +66,8 @@ def write_ply(
         Little-endian binary; False writes text, four times larger.
     only_seen
         Leave out positions in frames in which the point is not seen.
+    overwrite
+        Replace a file that is there.
 
     Returns
     -------
@@ -96,7 +99,7 @@ def write_ply(
     numbers = ids if whole else np.arange(len(ids))
     if per_frame:
         return _per_frame(ds, Path(path), frames, numbers, notes, binary, only_seen)
-    with replacing(path) as partial:
+    with replacing(path, overwrite=overwrite) as partial:
         body = partial.with_suffix(".body")
         n = 0
         try:

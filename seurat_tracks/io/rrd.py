@@ -46,6 +46,7 @@ def write_rrd(
     tail: int = 15,
     radius: float | None = None,
     jpeg_quality: int = 80,
+    overwrite: bool = False,
 ) -> Path:
     """Write a recording for the rerun viewer.
 
@@ -66,6 +67,8 @@ def write_rrd(
         distance of the first chunk of tracks.
     jpeg_quality
         1 to 95.
+    overwrite
+        Replace a file that is there.
 
     Returns
     -------
@@ -107,7 +110,7 @@ def write_rrd(
         raise SeuratTracksError(
             "writing .rrd needs rerun-sdk: pip install 'seurat-tracks[export]'"
         ) from None
-    with replacing(path) as partial:
+    with replacing(path, overwrite=overwrite) as partial:
         recording = rr.RecordingStream(APPLICATION)
         try:
             recording.save(partial, default_blueprint=_blueprint(ds, tail))

@@ -73,7 +73,10 @@ def test_old_file_stays_when_writing_fails(tmp_path):
         data=ds["xyz"].data.map_blocks(fail, dtype="f4", meta=np.empty((0, 0, 0), "f4"))
     )
     with pytest.raises(RuntimeError), dask.config.set(scheduler="synchronous"):
-        write_ply(ds, path)
+        write_ply(ds, path, overwrite=True)
+    assert path.read_text() == "old"
+    with pytest.raises(SeuratTracksError, match="overwrite=True"):
+        write_ply(make_cube(), path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
 

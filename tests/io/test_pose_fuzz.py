@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from seurat_tracks.errors import SeuratTracksError
 from seurat_tracks.io import deeplabcut, movement, nwb, sleap
+from seurat_tracks.io.formats import export, read, recognise
 from tests.fixtures.cube import make_cube
 from tests.fixtures.poses import FRAME_SIZE, sleap_labels, write_deeplabcut, write_nwb
 
@@ -42,6 +43,39 @@ def originals(tmp_path_factory):
     made["nwb"] = write_nwb(folder / "a.nwb")
     made["netcdf"] = movement.write_movement(make_cube(), folder / "a.nc")
     return {kind: path.read_bytes() for kind, path in made.items()}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("csv", "deeplabcut"),
+        ("table", "deeplabcut"),
+        ("fixed", "deeplabcut"),
+        ("slp", "sleap"),
+        ("analysis", "sleap"),
+        ("nwb", "nwb"),
+        ("netcdf", "movement"),
+    ],
+)
+def test_content_says_what_a_file_is(kind, name, originals, tmp_path):
+    path = tmp_path / "file"  # no ending helps
+    path.write_bytes(originals[kind])
+    assert recognise(path).name == name
+    ds = read(path, **({} if kind == "netcdf" else {"frame_size": FRAME_SIZE}))
+    assert ds.sizes["track"] == (8 if kind == "netcdf" else 4)
+
+
+@pytest.mark.parametrize("ending", [".ply", ".glb", ".nc"])
+def test_poses_go_out_by_the_ending_and_replace_nothing(ending, tmp_path):
+    path = tmp_path / f"x{ending}"
+    if ending == ".nc":
+        pytest.importorskip("h5netcdf", reason="h5netcdf is not installed")
+    assert export(make_cube(), path) == path
+    before = path.read_bytes()
+    with pytest.raises(SeuratTracksError, match="overwrite=True"):
+        export(make_cube(), path)
+    assert path.read_bytes() == before
+    export(make_cube(), path, overwrite=True)
 
 
 @st.composite
