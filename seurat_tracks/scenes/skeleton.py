@@ -17,10 +17,10 @@ from seurat_tracks.scenes.actions import draw_actions, joint_angles, random_wave
 from seurat_tracks.scenes.bones import BONES, PARENT
 from seurat_tracks.scenes.motion import Draw, axis_turn
 
-CARRIED = 0.35
+CARRIED = 0.2
 """Share of figures that are moved along: on skates, in a chair, by a vehicle."""
 
-LEANING = 0.6
+LEANING = 0.4
 """Share of standing figures that lean their whole body far over their feet."""
 
 _UP = (0, 1, 2, 3)  # bones that point up, the others down
