@@ -23,7 +23,7 @@ $(STAMP): pyproject.toml constraints.txt
 	    exit 1; }
 	@echo "Setting up $(VENV) (once, some minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP_INSTALL) --constraint constraints.txt --editable ".[demo,dev]"
+	@$(PIP_INSTALL) --constraint constraints.txt --editable ".[demo,dev,docs]"
 	@touch $@
 
 demo: $(STAMP) ## lift a real clip: demo/ gets a store, a picture, an animation
