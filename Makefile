@@ -29,8 +29,13 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## lift a real clip: demo/ gets a store, a picture, an animation
 	$(BIN)/seurat-tracks demo --out demo
 
+# napari draws into a virtual display where there is no other; without one its tests
+# are skipped.
+DISPLAY_RUN := $(if $(DISPLAY),,$(if $(shell command -v xvfb-run),\
+    xvfb-run --auto-servernum --server-args "-screen 0 1280x1024x24",))
+
 test: $(STAMP) ## run the tests
-	$(BIN)/python -m pytest -q
+	$(DISPLAY_RUN) $(BIN)/python -m pytest -q
 
 lint: $(STAMP) ## ruff, mypy and codespell
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,7 @@ class Session:
             The edit in words; it is added with the time of day to the attribute
             ``history``, which is saved with the tracks.
         """
-        now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         history = [*self.dataset.attrs.get("history", []), f"{now} {what}"]
         self._states = [
             *self._states[: self._at + 1],
@@ -102,7 +102,7 @@ class Session:
 
 
 def session_of(viewer: Any) -> Session | None:
-    """The session of the active layer, else of the last layer that has one."""
+    """Find the session of the active layer, else of the last layer that has one."""
     layers = [viewer.layers.selection.active, *reversed(list(viewer.layers))]
     for layer in layers:
         session = layer.metadata.get(KEY) if layer is not None else None
