@@ -262,7 +262,7 @@ def ray_length_to_z(length: Any, xy: Any, intrinsics: Sequence[float]) -> Any:
     Returns
     -------
     float array (...)
-        z = length / |K^-1 (x, y, 1)|, in the unit of ``length``; NaN where the
+        z = length / ``|K^-1 (x, y, 1)|``, in the unit of ``length``; NaN where the
         distance or the pixel is NaN.
     """
     fx, fy, cx, cy = (float(v) for v in intrinsics)
