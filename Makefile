@@ -10,11 +10,11 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-versio
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format docs linkcheck clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) \
-	    | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	    | awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -47,6 +47,15 @@ format: $(STAMP) ## let ruff put the code in shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+SPHINX := $(BIN)/python -m sphinx -W --keep-going -n
+
+docs: $(STAMP) ## build the documentation with its notebooks: build/docs
+	$(SPHINX) -b html -D nb_execution_mode=cache docs build/docs
+	@echo "Open build/docs/index.html"
+
+linkcheck: $(STAMP) ## look whether external links of the documentation still hold
+	$(SPHINX) -b linkcheck docs build/linkcheck
+
 clean: ## remove .venv, caches, builds and the demo's files
-	rm -rf $(VENV) demo build dist .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) demo build dist docs/generated docs/notebooks docs/gallery.md .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
