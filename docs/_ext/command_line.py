@@ -63,7 +63,7 @@ def parameter_row(parameter: Any) -> tuple[str, str]:
 def describe(name: str, command: Any, program: str) -> list[str]:
     """Write a section on one command, as lines of reStructuredText."""
     paragraphs = re.split(r"\n\s*\n", plain(command.help))
-    lines = [name, "~" * len(name), ""]
+    lines = [name, "-" * len(name), ""]
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     usage = " ".join(value_of(p) if p.required else f"[{value_of(p)}]" for p in arguments)
     lines += ["::", "", f"    {program} {name} [OPTIONS] {usage}".rstrip(), ""]

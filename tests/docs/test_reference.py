@@ -59,10 +59,10 @@ def test_commands_come_from_the_program(monkeypatch):
 
     for name, command in typer.main.get_command(app).commands.items():
         lines = command_line.describe(name, command, "seurat-tracks")
-        assert lines[:2] == [name, "~" * len(name)]
+        assert lines[:2] == [name, "-" * len(name)]
         text = "\n".join(lines)
         for parameter in command.params:
             if parameter.param_type_name == "option" and parameter.name != "help":
                 assert f"``{parameter.opts[0]}``" in text
         assert "[bold]" not in text
-    assert "{command-line}" in (DOCS / "cli.md").read_text("utf-8")
+    assert "command-line::" in (DOCS / "cli.rst").read_text("utf-8")
