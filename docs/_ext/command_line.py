@@ -65,7 +65,9 @@ def describe(name: str, command: Any, program: str) -> list[str]:
     paragraphs = re.split(r"\n\s*\n", plain(command.help))
     lines = [name, "-" * len(name), ""]
     arguments = [p for p in command.params if p.param_type_name == "argument"]
-    usage = " ".join(value_of(p) if p.required else f"[{value_of(p)}]" for p in arguments)
+    usage = " ".join(
+        value_of(p) if p.required else f"[{value_of(p)}]" for p in arguments
+    )
     lines += ["::", "", f"    {program} {name} [OPTIONS] {usage}".rstrip(), ""]
     examples: list[str] = []
     for paragraph in paragraphs:

@@ -1,7 +1,7 @@
 """Bring ``notebooks/*.ipynb`` into the site, with a gallery of them.
 
-Copies lie in ``docs/notebooks`` (ignored by git), so that the source of a notebook is in
-one place. Any set of notebooks does, an empty one as well.
+Copies lie in ``docs/notebooks`` (ignored by git), so that the source of a notebook is
+in one place. Any set of notebooks does, an empty one as well.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Draw the architecture: images/architecture-light.svg and -dark.svg.
 
-    python docs/pictures/architecture.py [--out docs/images]
+python docs/pictures/architecture.py [--out docs/images]
 """
 
 from __future__ import annotations
@@ -51,28 +51,65 @@ class Box(NamedTuple):
     lines: tuple[str, ...] = ()
 
 
-WAYS = [
-    Box(20, 44, 220, 62, "ways", "notebooks", ("accessor.py · notebook/",)),
-    Box(260, 44, 220, 62, "ways", "napari", ("napari_seurat_tracks",)),
-    Box(500, 44, 220, 62, "ways", "scripts, command line", ("cli.py",)),
-    Box(740, 44, 220, 62, "ways", "live", ("streaming/",)),
-]
-DATA = [
-    Box(20, 178, 120, 84, "data", "video", ("time, y, x, rgb",)),
-    Box(260, 178, 130, 84, "data", "2D tracks", ("xy, visible,", "support_xy")),
-    Box(510, 178, 150, 84, "data", "ratios", ("log_depth_ratio", "± sigma")),
-    Box(780, 178, 180, 84, "data", "metric 3D tracks", ("depth, xyz", "± scale_sigma")),
-]
-FEEDS = [
-    Box(110, 330, 180, 84, "feed", "trackers/", ("Lucas-Kanade,", "CoTracker, TAPIR, …")),
-    Box(310, 330, 230, 84, "feed", "model/", ("rigid motions + network,", "weights in the wheel")),
-    Box(560, 330, 200, 84, "feed", "depth/ · anchors/", ("maps, models, numbers,", "known distances")),
-    Box(780, 330, 180, 84, "feed", "cameras/", ("lenses, poses,", "calibration files")),
-]  # fmt: skip
-BASE = [
-    Box(20, 462, 460, 62, "base", "io/", ("files of tracks in; Zarr, CSV, GLB, rerun, … out",)),
-    Box(500, 462, 460, 62, "base", "schema.py · geometry.py", ("the contract every step keeps; the pinhole camera",)),
-]  # fmt: skip
+class Row(NamedTuple):
+    """Boxes of one layer, side by side: top, height, and (x, width, title, lines)."""
+
+    layer: str
+    top: int
+    height: int
+    boxes: tuple[tuple[int, int, str, tuple[str, ...]], ...]
+
+
+ROWS = (
+    Row(
+        "ways",
+        44,
+        62,
+        (
+            (20, 220, "notebooks", ("accessor.py · notebook/",)),
+            (260, 220, "napari", ("napari_seurat_tracks",)),
+            (500, 220, "scripts, command line", ("cli.py",)),
+            (740, 220, "live", ("streaming/",)),
+        ),
+    ),
+    Row(
+        "data",
+        178,
+        84,
+        (
+            (20, 120, "video", ("time, y, x, rgb",)),
+            (260, 130, "2D tracks", ("xy, visible,", "support_xy")),
+            (510, 150, "ratios", ("log_depth_ratio", "± sigma")),
+            (780, 180, "metric 3D tracks", ("depth, xyz", "± scale_sigma")),
+        ),
+    ),
+    Row(
+        "feed",
+        330,
+        84,
+        (
+            (110, 180, "trackers/", ("Lucas-Kanade,", "CoTracker, TAPIR, …")),
+            (310, 230, "model/", ("rigid motions + network,", "weights in the wheel")),
+            (
+                *(560, 200, "depth/ · anchors/"),
+                ("maps, models, numbers,", "known distances"),
+            ),
+            (780, 180, "cameras/", ("lenses, poses,", "calibration files")),
+        ),
+    ),
+    Row(
+        "base",
+        462,
+        62,
+        (
+            (20, 460, "io/", ("files of tracks in; Zarr, CSV, GLB, rerun, … out",)),
+            (
+                *(500, 460, "schema.py · geometry.py"),
+                ("the contract every step keeps; the pinhole camera",),
+            ),
+        ),
+    ),
+)
 STEPS = [
     (140, 260, "track", "trackers/track.py"),
     (390, 510, "lift", "windows, fusion"),
@@ -133,7 +170,11 @@ def draw(theme: Theme) -> str:
         parts.append(
             f'<text x="20" y="{y}" font-size="13" fill="{theme.weak}">{caption}</text>'
         )
-    parts += [box(b, theme) for b in [*WAYS, *DATA, *FEEDS, *BASE]]
+    for row in ROWS:
+        for x, width, title, lines in row.boxes:
+            parts.append(
+                box(Box(x, row.top, width, row.height, row.layer, title, lines), theme)
+            )
     for x1, x2, title, where in STEPS:
         parts.append(arrow(x1, 220, x2 - 2, 220, theme))
         parts.append(text((x1 + x2) / 2, 208, title, theme.text, 15, True))

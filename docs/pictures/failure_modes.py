@@ -50,7 +50,7 @@ def references(out: xr.Dataset) -> np.ndarray:
 
 
 def true_change(scene: Scene, out: xr.Dataset) -> np.ndarray:
-    """True log depth ratio to each track's reference frame, (track, time)."""
+    """Compute the true log depth ratio to each reference frame, (track, time)."""
     z = np.log(scene.z)
     return z - np.take_along_axis(z, references(out)[:, None], axis=1)
 

@@ -1,7 +1,8 @@
 """Textbook scenes in which depth from motion fails, with their exact answer.
 
-Every scene is points in the camera's frame, metres, projected by a pinhole camera with a
-field of view of 60 degrees: the tracks are exact unless the scene is about their errors.
+Every scene is points in the camera's frame, metres, projected by a pinhole camera with
+a field of view of 60 degrees. The tracks are exact but for white noise, unless the
+scene is about their errors.
 """
 
 from __future__ import annotations
@@ -76,13 +77,13 @@ def room(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def filmed(world: np.ndarray, eye: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Points of the world (track, [time,] 3) as a camera at ``eye`` (time, 3) has them."""
+    """Put points of the world (track, [time,] 3) into the frame of a moving camera."""
     world = world[:, None] if world.ndim == 2 else world
     return np.einsum("tij,ntj->nti", turn(-angle, "y"), world - eye[None])
 
 
 def hand_held(rng: np.random.Generator, reach: float = 0.5) -> np.ndarray:
-    """A camera's path, (time, 3), metres."""
+    """Move a camera as a hand does: its path (time, 3), metres."""
     t = np.linspace(0, 1, FRAMES)[:, None]
     phase = rng.uniform(0, 6, 3)
     sway = 0.06 * (np.sin(7 * t + phase) - np.sin(phase))
@@ -95,7 +96,7 @@ def noisy(rng: np.random.Generator, xy: np.ndarray, pixels: float = 0.3) -> np.n
 
 
 def no_parallax(rng: np.random.Generator) -> Scene:
-    """A camera on a tripod that only turns."""
+    """Turn a camera on a tripod, and nothing else."""
     angle = 0.25 * np.sin(np.linspace(0, np.pi, FRAMES))
     xyz = filmed(room(rng, 150), np.zeros((FRAMES, 3)), angle)
     xy, visible = project(xyz)
@@ -103,7 +104,7 @@ def no_parallax(rng: np.random.Generator) -> Scene:
 
 
 def wall_grows(rng: np.random.Generator, approach: bool) -> Scene:
-    """A flat wall, seen head-on, grows by half: two causes, one picture."""
+    """Let a flat wall, seen head-on, grow by half: two causes, one picture."""
     growth = np.linspace(1.0, 1.5, FRAMES)
     wall = rng.uniform((-3.3, -2.5, 6.0), (3.3, 2.5, 6.0), (150, 3))
     xyz = np.repeat(wall[:, None], FRAMES, axis=1)
@@ -114,17 +115,17 @@ def wall_grows(rng: np.random.Generator, approach: bool) -> Scene:
 
 
 def zoom(rng: np.random.Generator) -> Scene:
-    """The lens zooms at it."""
+    """Zoom at it."""
     return wall_grows(rng, approach=False)
 
 
 def approach(rng: np.random.Generator) -> Scene:
-    """The camera goes towards it; the tracks are the same to the last digit."""
+    """Go towards it; the tracks are the same to the last digit."""
     return wall_grows(rng, approach=True)
 
 
 def turning_object(rng: np.random.Generator) -> Scene:
-    """A drum that turns on the spot, before a camera that stands."""
+    """Turn a drum on the spot, before a camera that stands."""
     angle = rng.uniform(-1.2, 1.2, 40)
     height = rng.uniform(-0.5, 0.5, 40)
     turned = angle[:, None] + np.linspace(0, 1.0, FRAMES)
@@ -147,16 +148,14 @@ def turning_object(rng: np.random.Generator) -> Scene:
 
 
 def small_and_far(rng: np.random.Generator) -> Scene:
-    """A car of a dozen points drives away from a camera that stands."""
-    car = rng.uniform((-0.8, -0.6, 0), (0.8, 0.6, 0.5), (12, 3)) + (2.0, 0.8, 14.0)
+    """Drive a car of a dozen points away from a camera that stands."""
+    car = rng.uniform((1.2, 0.2, 14), (2.8, 1.4, 14.5), (12, 3))
     away = np.zeros((FRAMES, 3))
     away[:, 2] = np.linspace(0, 7.0, FRAMES)
     still = np.repeat(room(rng, 120)[:, None] * 4, FRAMES, axis=1)
     xyz = np.concatenate([car[:, None] + away, still])
     xy, visible = project(xyz)
-    return Scene(
-        noisy(rng, xy), visible, xyz[..., 2], np.arange(132) < 12, [0, 4, 8]
-    )
+    return Scene(noisy(rng, xy), visible, xyz[..., 2], np.arange(132) < 12, [0, 4, 8])
 
 
 def person(lean: np.ndarray, swing: np.ndarray) -> np.ndarray:
@@ -182,7 +181,7 @@ def person(lean: np.ndarray, swing: np.ndarray) -> np.ndarray:
 
 
 def few_joints(rng: np.random.Generator) -> Scene:
-    """A person walks away, joints alone, before a camera that stands."""
+    """Let a person walk away, joints alone, before a camera that stands."""
     t = np.linspace(0, 1, FRAMES)
     body = person(0 * t, 0.5 * np.sin(14 * t))
     legs = [0, 1, 6, 9, 10, 15]
@@ -197,7 +196,7 @@ def few_joints(rng: np.random.Generator) -> Scene:
 
 
 def leaning(rng: np.random.Generator) -> Scene:
-    """A person on the spot leans towards the camera and back, joints alone."""
+    """Let a person lean towards the camera and back, joints alone."""
     t = np.linspace(0, 1, FRAMES)
     body = person(0.35 * np.sin(np.pi * t), 0.1 * np.sin(9 * t))
     body += rng.normal(0, 0.005, body.shape)
@@ -252,7 +251,7 @@ def cut_not_told(rng: np.random.Generator) -> Scene:
 
 
 def cut_told(rng: np.random.Generator) -> Scene:
-    """The same, with ``attrs["cuts"]``."""
+    """Make the same, with ``attrs["cuts"]``."""
     scene = cut_not_told(rng)
     scene.attrs["cuts"] = [FRAMES // 2]
     return scene

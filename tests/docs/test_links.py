@@ -58,9 +58,12 @@ def faults(page: Path) -> list[str]:
             continue
         if not target.exists():
             found.append(f"{link}: there is no {name}")
-        elif parts.fragment and target.suffix in (".md", ".ipynb"):
-            if parts.fragment not in anchors_of(target):
-                found.append(f"{link}: {name} has no such heading")
+        elif (
+            parts.fragment
+            and target.suffix in (".md", ".ipynb")
+            and parts.fragment not in anchors_of(target)
+        ):
+            found.append(f"{link}: {name} has no such heading")
     return found
 
 

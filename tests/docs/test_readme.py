@@ -148,6 +148,11 @@ def test_citation_is_that_of_the_paper():
         r"```bibtex\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
     )[1]
     assert "Seurat: From Moving Points to Depth" in entry
-    for author in ("Cho, Seokju", "Huang, Jiahui", "Kim, Seungryong", "Lee, Joon-Young"):
+    for author in (
+        "Cho, Seokju",
+        "Huang, Jiahui",
+        "Kim, Seungryong",
+        "Lee, Joon-Young",
+    ):
         assert author in entry
     assert entry.count("{") == entry.count("}")

@@ -12,10 +12,7 @@ import seurat_tracks
 from seurat_tracks.accessor import SeuratAccessor
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-VERBS = sorted(
-    {n for n in vars(SeuratAccessor) if not n.startswith("_")}
-    | {n for n in SeuratAccessor.__dict__.get("__annotations__", {}) if n[0] != "_"}
-)
+VERBS = sorted(n for n in vars(SeuratAccessor) if not n.startswith("_"))
 
 
 def listed(page: str) -> set[str]:

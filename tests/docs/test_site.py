@@ -38,9 +38,10 @@ def site(tmp_path_factory):
     shutil.copy(ROOT / "CHANGELOG.md", place)
     nowhere = "http://127.0.0.1:9"  # whatever asks the network fails, and so warns
     done = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q"]
-        + ["-b", "html", "-d", str(place / "trees"), str(place / "docs")]
-        + [str(place / "site")],
+        [
+            *(sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q"),
+            *("-b", "html", "-d", place / "trees", place / "docs", place / "site"),
+        ],
         check=False,
         capture_output=True,
         text=True,
