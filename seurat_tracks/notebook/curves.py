@@ -28,6 +28,9 @@ LINES = COLOURS[:6]
 DASHES = ("solid", (0, (6, 1.5)), (0, (4, 1.5, 1, 1.5)))
 """Styles of further tracks, once the colours are used up; dots mean hidden."""
 
+WIDE = 8
+"""Depths that differ by more than this factor are drawn on a logarithmic axis."""
+
 
 class Curve(NamedTuple):
     """One track's curve over time, arrays (time,).
@@ -394,6 +397,16 @@ def _room(ax: Axes, curves: Sequence[Curve], sigmas: float) -> None:
         y = y[np.isfinite(y)]
         if y.size:
             low, high = min(low, float(y.min())), max(high, float(y.max()))
+    if low > 0 and high > WIDE * low:  # near and far things, each to be seen
+        from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+        room = (high / low) ** 0.05
+        ax.set_ylim(low / room, high * room)
+        return
     # what hardly changes must not fill the picture with its noise
     room = max(0.05 * (high - low), 0.02 * abs(high))
     ax.set_ylim(low - room, high + room)

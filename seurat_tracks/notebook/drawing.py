@@ -219,9 +219,10 @@ def add_colour_bar(figure: Any, d: Drawing, **place: Any) -> None:
 
     norm = norm_of(d)
     logarithmic = type(norm).__name__ == "LogNorm"
+    upright = place.get("orientation", place.get("location", "right")) == "right"
     bar = figure.colorbar(
         mappable(norm),
-        label=depth_label(d),
+        label=depth_label(d).replace(" (1", "\n(1") if upright else depth_label(d),
         ticks=LogLocator(subs=(1, 2, 3, 5, 7)) if logarithmic else MaxNLocator(5),
         format=StrMethodFormatter("{x:g}"),
         **place,

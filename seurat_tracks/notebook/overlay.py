@@ -72,7 +72,8 @@ def plot_tracks(
     position, start = span(d, time, tail)
     image = None if background is None else _image(background, int(d.time[position]))
     if ax is None:
-        ax = new_axes(8, 5)
+        width, height = d.frame_size or _extent(d)
+        ax = new_axes(9, min(8.0, max(3.0, 7.2 * height / width + 0.7)))
     if image is not None:
         draw_frame(ax, d, image)
     else:

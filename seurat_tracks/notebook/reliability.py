@@ -74,7 +74,7 @@ def plot_reliability(
     if not usable.any():
         why = (
             'there are no error bars; lift with fuse="windows"'
-            if not np.isfinite(sigma).any()
+            if sigma.size and not np.isfinite(sigma).any()
             else "truth and tracks share no track and frame"
         )
         raise SchemaError(f"cannot draw reliability: {why}")
@@ -83,34 +83,22 @@ def plot_reliability(
         raise SchemaError("cannot draw reliability: no track is seen in two frames")
     promised = [erf(k / sqrt(2)) for k in SIGMAS]
     if ax is None:
-        ax = new_axes(5, 5)
+        ax = new_axes(5, 5.8)
     if not ax.lines:
         ax.plot([0, 1], [0, 1], color="0.6", lw=1, ls=(0, (4, 3)), label="as promised")
-        for x, y, text in ((0.97, 0.05, "too sure"), (0.03, 0.95, "too careful")):
-            side = "right" if x > 0.5 else "left"
-            ax.text(x, y, text, ha=side, va="center", color="0.45", fontsize="small")
+        for x, y, text in ((0.68, 0.3, "too sure"), (0.3, 0.68, "too careful")):
+            ax.text(x, y, text, ha="center", va="center", color="0.45")
+    share = [coverage(guess, sigma, true, seen, within=k) for k in (1.0, 2.0)]
     name = f"{label}: " if label else ""
-    name += f"{int(usable.sum()):,} observations"
+    name += f"{100 * share[0]:.0f} % in ± 1 sigma, {100 * share[1]:.0f} % in ± 2"
+    name += f"\n({int(usable.sum()):,} observations)"
     ax.plot(promised, found, color=colour, label=name)
-    for k, marker in ((1, "o"), (2, "s")):
-        i = int(np.argmin(np.abs(SIGMAS - k)))
-        ax.plot(promised[i], found[i], marker, color=colour, ms=6)
-        text = f"± {k} sigma: {100 * found[i]:.0f} %"
-        offset = (-6, 6) if found[i] >= promised[i] else (6, -12)
-        side = "right" if offset[0] < 0 else "left"
-        ax.annotate(
-            text,
-            (promised[i], found[i]),
-            offset,
-            textcoords="offset points",
-            ha=side,
-            fontsize="small",
-            color=colour,
-        )
+    ax.plot([erf(k / sqrt(2)) for k in (1, 2)], share, "o", color=colour, ms=5)
     ax.set_xlim(0, 1.02)
-    ax.set_ylim(0, 1.02)
+    ax.set_ylim(0, 1.25)
+    ax.set_yticks(np.linspace(0, 1, 6))
     ax.set_aspect("equal")
     ax.set_xlabel("share of the truth that the error bar promises to hold")
     ax.set_ylabel("share that it holds")
-    ax.legend(fontsize="small", loc="center right")
+    ax.legend(fontsize="small", loc="upper left")
     return ax
