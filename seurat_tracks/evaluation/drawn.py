@@ -93,8 +93,7 @@ def drawn_scene(
         return 0.5 * width * xy[0].double().numpy() + last / 2
 
     def inside(xy: np.ndarray) -> np.ndarray:
-        found: np.ndarray = ((xy >= 0) & (xy <= last)).all(-1)
-        return found
+        return np.all((xy >= 0) & (xy <= last), axis=-1)
 
     exact, measured = pixels(made.xy), pixels(given[0])
     truly = made.visible[0].numpy() & inside(exact)
