@@ -11,6 +11,8 @@ import xarray as xr
 if TYPE_CHECKING:
     import pandas as pd
 
+    from seurat_tracks.notebook.plots import Plots
+
 
 @xr.register_dataset_accessor("seurat")
 class SeuratAccessor:
@@ -75,6 +77,13 @@ class SeuratAccessor:
         from seurat_tracks.doubt_table import quality_table
 
         return quality_table(self._ds, **settings)
+
+    @property
+    def plot(self) -> Plots:
+        """Pictures: ``ds.seurat.plot.depth()``; see `seurat_tracks.notebook.plots`."""
+        from seurat_tracks.notebook.plots import Plots
+
+        return Plots(self._ds)
 
     def evaluate(self, truth: xr.Dataset, **settings: Any) -> xr.Dataset:
         """Score against the truth; see `seurat_tracks.evaluation.compare.evaluate`."""

@@ -540,6 +540,7 @@ def train(
             minutes=math.inf if minutes is None else minutes,
             start=start,
             change=change,
+            progress=_bars(False),
         )
         typer.echo(path.with_name("weights.safetensors"))
 
@@ -675,6 +676,7 @@ def evaluate(
             scalings=scaling or ["per_trajectory"],
             about=about,
             say=(lambda text: None) if quiet else typer.echo,
+            progress=_bars(quiet),
         )
         for path in write_report(result):
             typer.echo(path)

@@ -7,7 +7,7 @@ they lie and never imported.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from os import PathLike
@@ -198,7 +198,7 @@ def run(
     grid: int = 36,
     model: str = "auto",
     device: str = "auto",
-    progress: bool = False,
+    progress: bool | None = None,
     say: Callable[[str], Any] = lambda text: None,
 ) -> DemoResult:
     """Track a real clip, lift it, and write the store, a picture and an animation.
@@ -215,7 +215,7 @@ def run(
     model, device
         As in `seurat_tracks.lift3d`.
     progress
-        Whether to show progress bars.
+        True or False for bars or none; None: bars in a notebook or on a terminal.
     say
         Called with one line at the start of each stage.
 
@@ -265,7 +265,7 @@ def run(
             "lift",
             "lifting them to 3D",
             lambda: tracks.seurat.lift3d(
-                model=model, device=device, progress=progress is not False
+                model=model, device=device, progress=progress
             ).compute(),
         )
     store = stage(
@@ -290,7 +290,7 @@ def run(
             [folder / "animation.mp4", folder / "animation.gif"],
             fps=float(video.attrs["fps"]) / 2,
             title=shot.credit,
-            progress=_bar if progress else None,
+            progress=progress,
         ),
     )
     return DemoResult(
@@ -318,9 +318,3 @@ def _grid(n: int, width: int, height: int) -> np.ndarray:
     x = (np.arange(n) + 0.5) * width / n - 0.5
     y = (np.arange(rows) + 0.5) * height / rows - 0.5
     return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
-
-
-def _bar(items: Iterable[Any]) -> Iterable[Any]:
-    from tqdm.auto import tqdm
-
-    return tqdm(items, desc="drawing", unit="frame")

@@ -39,7 +39,7 @@ class _Settings:
     frame_size: tuple[int, int]
     cuts: tuple[int, ...]
     focal: float | None
-    progress: bool
+    progress: bool | None
 
 
 def depth_ratio(
@@ -50,7 +50,7 @@ def depth_ratio(
     fuse: Fuse = "windows",
     strides: Sequence[int] | None = None,
     iterations: int | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> xr.Dataset:
     """Say how the depth of every track changes over time.
 
@@ -78,7 +78,9 @@ def depth_ratio(
     iterations
         Refinement passes of the network; its own number by default.
     progress
-        Show a bar. Lazy tracks are lifted later: use Dask's bars for them.
+        True or False for a bar or none; None: a bar in a notebook or on a terminal.
+        Lazy tracks are lifted later: `save` has a bar, and Dask's
+        (``dask.diagnostics.ProgressBar``) shows how far ``compute`` has come.
 
     Returns
     -------
@@ -126,7 +128,7 @@ def depth_ratio(
         frame_size=(frame_size[0], frame_size[1]),
         cuts=cuts,
         focal=_known_focal(ds),
-        progress=progress and not lazy,
+        progress=False if lazy else progress,
     )
     ds = ds.drop_vars(
         [
@@ -196,7 +198,7 @@ def lift3d(
     fuse: Fuse = "windows",
     strides: Sequence[int] | None = None,
     iterations: int | None = None,
-    progress: bool = False,
+    progress: bool | None = None,
 ) -> xr.Dataset:
     """Lift 2D tracks to 3D: ratios, then scale, then positions.
 

@@ -22,6 +22,7 @@ from seurat_tracks.evaluation.align import SCALINGS, align
 from seurat_tracks.evaluation.compare import evaluate
 from seurat_tracks.evaluation.methods import Method
 from seurat_tracks.evaluation.sources import Clip
+from seurat_tracks.progress import bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +73,7 @@ def run(
     scalings: Sequence[str] = ("per_trajectory",),
     about: str = "",
     say: Callable[[str], None] = lambda text: None,
+    progress: bool | None = None,
 ) -> Run:
     """Score methods on clips; what `out` holds already is not computed again.
 
@@ -89,6 +91,8 @@ def run(
         What the clips are, for the report.
     say
         Called with a line for every answer that is scored.
+    progress
+        True or False for a bar or none; None: a bar in a notebook or on a terminal.
 
     Returns
     -------
@@ -107,35 +111,51 @@ def run(
     stamps = {m.name: m.stamp() for m in methods}
     parts, failures = [], []
     protocol = ""
-    for i, clip in enumerate(clips):
-        where = f"[{i + 1}/{len(clips)}] {clip.source}/{clip.name}"
-        loaded: tuple[xr.Dataset, xr.Dataset] | None = None
-        for method in methods:
-            part = out / "parts" / _slug(clip.source) / _slug(clip.name)
-            part /= f"{_slug(clip.tracker)}-{_slug(method.name)}"
-            try:
-                if clip.path is None and loaded is None:
-                    loaded = clip.load()
-                wanted = {
-                    "version": VERSION,
-                    "scalings": list(scalings),
-                    "clip": _fingerprint(clip, loaded),
-                    **stamps[method.name],
-                }
-                done = _settings(part)
-                if done.get("wanted") != wanted:
-                    loaded = loaded or clip.load()
-                    scored = _score(clip, method, *loaded, scalings)
-                    made = {"wanted": wanted, "protocol": scored.protocol}
-                    _write(part, made, scored)
-                    say(f"{where}, {method.name}")
+    answers = bar(
+        total=len(clips) * len(methods),
+        desc="scoring",
+        unit="answer",
+        progress=progress,
+    )
+
+    def tell(line: str) -> None:
+        with answers.external_write_mode():
+            say(line)
+
+    with answers:
+        for i, clip in enumerate(clips):
+            where = f"[{i + 1}/{len(clips)}] {clip.source}/{clip.name}"
+            loaded: tuple[xr.Dataset, xr.Dataset] | None = None
+            for method in methods:
+                part = out / "parts" / _slug(clip.source) / _slug(clip.name)
+                part /= f"{_slug(clip.tracker)}-{_slug(method.name)}"
+                try:
+                    if clip.path is None and loaded is None:
+                        loaded = clip.load()
+                    wanted = {
+                        "version": VERSION,
+                        "scalings": list(scalings),
+                        "clip": _fingerprint(clip, loaded),
+                        **stamps[method.name],
+                    }
                     done = _settings(part)
-            except (SeuratTracksError, FileNotFoundError) as error:
-                failures.append(f"{clip.source}/{clip.name}, {method.name}: {error}")
-                say(f"failed: {failures[-1]}")
-                continue
-            protocol = protocol or done["protocol"]
-            parts.append(part)
+                    if done.get("wanted") != wanted:
+                        loaded = loaded or clip.load()
+                        scored = _score(clip, method, *loaded, scalings)
+                        made = {"wanted": wanted, "protocol": scored.protocol}
+                        _write(part, made, scored)
+                        tell(f"{where}, {method.name}")
+                        done = _settings(part)
+                except (SeuratTracksError, FileNotFoundError) as error:
+                    failures.append(
+                        f"{clip.source}/{clip.name}, {method.name}: {error}"
+                    )
+                    tell(f"failed: {failures[-1]}")
+                    answers.update()
+                    continue
+                protocol = protocol or done["protocol"]
+                parts.append(part)
+                answers.update()
     tables = _join(parts)
     for name, table in tables.items():
         _replace(out / f"{name}.parquet", table)

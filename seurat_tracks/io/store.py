@@ -19,6 +19,7 @@ import xarray as xr
 
 from seurat_tracks import interrupt
 from seurat_tracks.errors import SchemaError, StoreError
+from seurat_tracks.progress import dask_bar
 from seurat_tracks.schema import CONTRACT_VERSION, validate
 
 _log = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ def save(
         Replace a store of this package at `path`. The old one stays whole until the
         new one is complete. Anything else at `path` is never replaced.
     progress
-        True shows a bar while lazy data is computed and written.
+        True or False for a bar, while lazy data is computed and written, or none;
+        None: a bar in a notebook or on a terminal.
 
     Returns
     -------
@@ -99,7 +101,7 @@ def save(
         partial.mkdir()
     try:
         with _os_errors(target):
-            _write(_prepared(ds), partial, progress=bool(progress))
+            _write(_prepared(ds), partial, progress=progress)
             _finish(partial)
             _swap(partial, target, backup)
     except BaseException:
@@ -337,17 +339,15 @@ def _prepared(ds: xr.Dataset) -> xr.Dataset:
     return ds
 
 
-def _write(ds: xr.Dataset, folder: Path, *, progress: bool) -> None:
+def _write(ds: xr.Dataset, folder: Path, *, progress: bool | None) -> None:
     """Write every array; threads of dask are at rest when this returns or raises."""
     from concurrent.futures import ThreadPoolExecutor
 
     import dask
 
     with contextlib.ExitStack() as stack:
-        if progress:
-            from tqdm.dask import TqdmCallback
-
-            stack.enter_context(TqdmCallback(desc="saving"))
+        if any(v.chunks is not None for v in ds.variables.values()):
+            stack.enter_context(dask_bar("saving", progress))
         if dask.config.get("pool", None) is None:
             # A pool of our own can be waited for; in dask's, tasks run on after an
             # interrupt and would write into the folder that is being removed.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from seurat_tracks.interrupt import pause_point
+from seurat_tracks.progress import bar
 from seurat_tracks.windows import WindowPlan
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def predict_windows(
     *,
     focal: float | None = None,
     iterations: int | None = None,
-    progress: bool = False,
+    progress: bool | None = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict log depth ratios of every track in every window.
 
@@ -73,7 +74,7 @@ def predict_windows(
     iterations
         Refinement passes; the network's own number by default.
     progress
-        Show a bar.
+        Show a bar; see `seurat_tracks.progress.shown`.
 
     Returns
     -------
@@ -81,7 +82,6 @@ def predict_windows(
         log(z_t / z_start) of every window, and the log of its error scale.
     """
     import torch
-    from tqdm.auto import tqdm
 
     device = next(network.parameters()).device
     # unused places at the end, which lazy support has, would only change rounding
@@ -100,14 +100,8 @@ def predict_windows(
     many = max(1, tokens // (K * max(M, 1)))
     few = max(1, tokens // K)
     log_focal = math.log(focal / (max(frame_size) / 2)) if focal else math.nan
-    bar = tqdm(
-        total=W * N,
-        desc="lifting",
-        unit="track window",
-        leave=False,
-        disable=not progress,
-    )
-    with bar, torch.inference_mode():
+    steps = bar(total=W * N, desc="lifting", unit="track window", progress=progress)
+    with steps, torch.inference_mode():
         for begin in range(0, W, many):
             part = slice(begin, min(begin + many, W))
             state = network.encode_support(
@@ -128,5 +122,5 @@ def predict_windows(
                 )[-1]
                 ratio[part, some] = answer.log_ratio.float().cpu().numpy()
                 scale[part, some] = answer.log_scale.float().cpu().numpy()
-                bar.update((part.stop - part.start) * (some.stop - some.start))
+                steps.update((part.stop - part.start) * (some.stop - some.start))
     return ratio, scale

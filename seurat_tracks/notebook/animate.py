@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seurat_tracks.errors import SeuratTracksError
-from seurat_tracks.notebook.plots import (
-    COLOUR_MAP,
-    Drawing,
-    new_figure,
-    prepare,
-    side_by_side,
-)
+from seurat_tracks.notebook.drawing import COLOUR_MAP, Drawing, prepare
+from seurat_tracks.notebook.picture import new_figure, side_by_side
+from seurat_tracks.progress import bar
 
 if TYPE_CHECKING:
     import PIL.Image
@@ -115,7 +111,7 @@ def animate(
     *,
     fps: float | None = None,
     max_bytes: int = 2_000_000,
-    progress: Callable[[Iterable[Any]], Iterable[Any]] | None = None,
+    progress: bool | None = None,
     **options: Any,
 ) -> list[Path]:
     """Write an animation: tracks over the frames beside the same tracks in 3D.
@@ -131,7 +127,7 @@ def animate(
     max_bytes
         Largest size of a GIF.
     progress
-        Wraps the frames while they are drawn, such as tqdm.
+        True or False for a bar or none; None: a bar in a notebook or on a terminal.
     **options
         Those of `render`.
 
@@ -156,8 +152,16 @@ def animate(
             f"an animation is written as .mp4 or .gif, not {', '.join(unknown) or '?'}"
         )
     rate = fps or open_video(video).attrs.get("fps", 25.0)
-    pictures: Iterable[np.ndarray] = render(ds, video, **options)
-    images = list(pictures if progress is None else progress(pictures))
+    drawing = ds if isinstance(ds, Drawing) else prepare(ds)
+    times = options.get("times")
+    pictures = bar(
+        render(drawing, video, **options),
+        total=len(drawing.time if times is None else times),
+        desc="drawing",
+        unit="frame",
+        progress=progress,
+    )
+    images = list(pictures)
     for target in targets:
         if target.suffix.lower() == ".mp4":
             write_mp4(images, target, rate)

@@ -12,6 +12,7 @@ import xarray as xr
 
 from seurat_tracks.errors import TrackerError
 from seurat_tracks.io.video import open_video
+from seurat_tracks.progress import bar, shown
 from seurat_tracks.trackers.base import (
     SUPPORT_GRID,
     Progress,
@@ -62,7 +63,7 @@ def track(
     ids
         Unique ids of the tracks, in the order of the queries; 0, 1, ... by default.
     progress
-        False for no progress bar.
+        True or False for a bar or none; None: a bar in a notebook or on a terminal.
     settings
         What the tracker of that name is made with, such as `weights`, `repo`,
         `device` and `piece`.
@@ -116,18 +117,18 @@ def track(
     if support:
         strides = _strides(strides)
     times = frames["time"].values
-    bar = _bar(progress)
+    frame_bar = _bar(progress)
     if isinstance(cuts, str):
         if cuts != "auto":
             raise TrackerError(f'cuts must be "auto" or frame numbers, got {cuts!r}.')
         from seurat_tracks.trackers.cuts import find_cuts
 
-        places = find_cuts(frames, progress=bar)
+        places = find_cuts(frames, progress=frame_bar)
     else:
         places = _cut_positions(cuts or (), times)
     plan = plan_windows(n, strides=strides, cuts=places) if support else None
     result = engine.track(
-        frames, points, plan, cuts=places, support_grid=SUPPORT_GRID, progress=bar
+        frames, points, plan, cuts=places, support_grid=SUPPORT_GRID, progress=frame_bar
     )
     check_result(result, points, n, frames.attrs["frame_size"], plan, engine.name)
     if result.visible.sum() == len(points):
@@ -190,12 +191,14 @@ def _cut_positions(cuts: Iterable[int], times: np.ndarray) -> list[int]:
 
 
 def _bar(progress: bool | None) -> Progress | None:
-    if progress is False:
+    if not shown(progress):
         return None
-    from tqdm.auto import tqdm
 
     def wrap(items: Iterable[Any], *, total: int, desc: str) -> Iterable[Any]:
-        return tqdm(items, total=total, desc=desc, unit="frame", leave=False)
+        frames: Iterable[Any] = bar(
+            items, total=total, desc=desc, unit="frame", progress=progress
+        )
+        return frames
 
     return wrap
 

@@ -11,6 +11,8 @@ import logging
 import math
 import os
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,7 @@ import torch
 from seurat_tracks.model.config import ModelConfig
 from seurat_tracks.model.network import Prediction, SeuratNetwork
 from seurat_tracks.model.pretrained import load_model, resolve_device
+from seurat_tracks.progress import bar, shown
 from seurat_tracks.training.config import TrainConfig, TrainingError
 from seurat_tracks.training.curves import Curves
 from seurat_tracks.training.data import Batch, scene_batch, validation_scenes
@@ -182,6 +185,7 @@ def train(
     save_every: float = 180.0,
     start: Path | None = None,
     change: bool = False,
+    progress: bool | None = None,
 ) -> Path:
     """Train until ``config.steps`` or the time is up; resume where a run stopped.
 
@@ -205,6 +209,8 @@ def train(
         Weights file or checkpoint whose averaged weights begin a new run.
     change
         Resume with other settings than those in the checkpoint.
+    progress
+        True or False for a bar or none; None: a bar in a notebook or on a terminal.
 
     Returns
     -------
@@ -299,44 +305,49 @@ def train(
         curves.flush()  # no row up to here is lost to a kill
         save_checkpoint(path, state)
 
-    while step < config.steps and time.monotonic() - began < 60 * minutes:
-        rate = learning_rate(step, config)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        batch = draw_batch(config, step, place)
-        with torch.autocast(place.type, torch.bfloat16, enabled=config.bfloat16):
-            loss = run_batch(network, batch, config.loss)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(weights, config.clip)
-        if torch.isfinite(norm):
-            optimiser.step()
-        step += 1
-        # the average follows quickly at first
-        keep = min(config.ema, (1 + step) / (10 + step))
-        torch._foreach_lerp_(followers, [w.detach() for w in weights], 1 - keep)
+    with _showing(step, config.steps, progress) as advance:
+        while step < config.steps and time.monotonic() - began < 60 * minutes:
+            rate = learning_rate(step, config)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            batch = draw_batch(config, step, place)
+            with torch.autocast(place.type, torch.bfloat16, enabled=config.bfloat16):
+                loss = run_batch(network, batch, config.loss)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(weights, config.clip)
+            if torch.isfinite(norm):
+                optimiser.step()
+            step += 1
+            advance()
+            # the average follows quickly at first
+            keep = min(config.ema, (1 + step) / (10 + step))
+            torch._foreach_lerp_(followers, [w.detach() for w in weights], 1 - keep)
 
-        sums, counted = sums + torch.stack([loss.detach(), norm.detach()]), counted + 1
-        if step % config.log_every == 0:
-            mean_loss, mean_norm = (sums / counted).tolist()
-            if not math.isfinite(mean_norm):
-                # the step that was not finite has been left out: go on, but say so
-                log.warning("step %d: a gradient was not finite", step)
-            row = {"loss": mean_loss, "gradient_norm": mean_norm}
-            row |= {"learning_rate": rate, "seconds": seconds()}
-            curves.add("loss", step, row)
-            log.info("step %d loss %.4f, %.0f s", step, mean_loss, seconds())
-            sums, counted = torch.zeros_like(sums), 0
-        first_look = step == max(1, config.validate_every // 10)
-        if first_look or step % config.validate_every == 0 or step == config.steps:
-            scores, predictions = validate(averaged, held_out)
-            best = min(best, scores["mean"])
-            curves.add("validation", step, scores)
-            curves.picture(step, partial(draw_predictions, held_out, predictions))
-            log.info("step %d %s", step, _as_text(scores))
-        if time.monotonic() - saved > save_every:
-            checkpoint()
-            saved = time.monotonic()
+            sums, counted = (
+                sums + torch.stack([loss.detach(), norm.detach()]),
+                counted + 1,
+            )
+            if step % config.log_every == 0:
+                mean_loss, mean_norm = (sums / counted).tolist()
+                if not math.isfinite(mean_norm):
+                    # the step that was not finite has been left out: go on, but say so
+                    log.warning("step %d: a gradient was not finite", step)
+                row = {"loss": mean_loss, "gradient_norm": mean_norm}
+                row |= {"learning_rate": rate, "seconds": seconds()}
+                curves.add("loss", step, row)
+                log.info("step %d loss %.4f, %.0f s", step, mean_loss, seconds())
+                sums, counted = torch.zeros_like(sums), 0
+            first_look = step == max(1, config.validate_every // 10)
+            if first_look or step % config.validate_every == 0 or step == config.steps:
+                scores, predictions = validate(averaged, held_out)
+                best = min(best, scores["mean"])
+                curves.add("validation", step, scores)
+                curves.picture(step, partial(draw_predictions, held_out, predictions))
+                log.info("step %d %s", step, _as_text(scores))
+            if time.monotonic() - saved > save_every:
+                checkpoint()
+                saved = time.monotonic()
     checkpoint()
     curves.close()
     export_weights(path, out / "weights.safetensors")
@@ -345,3 +356,20 @@ def train(
 
 def _as_text(scores: dict[str, float]) -> str:
     return " ".join(f"{name}={value:.4f}" for name, value in scores.items())
+
+
+@contextmanager
+def _showing(
+    step: int, steps: int, progress: bool | None
+) -> Iterator[Callable[[], object]]:
+    """Show a bar of steps, if one is wanted; gives what moves it by one."""
+    if not shown(progress):  # nothing beyond torch is needed then
+        yield lambda: None
+        return
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    steps_bar = bar(
+        initial=step, total=steps, desc="training", unit="step", progress=True
+    )
+    with steps_bar, logging_redirect_tqdm():
+        yield steps_bar.update

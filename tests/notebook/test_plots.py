@@ -97,7 +97,7 @@ class TestPlots:
         assert axes[1].get_ylabel() == "depth (m)"
         relative = add_xyz(anchor(ds), {"fov": 60})
         figure = new_figure(480)
-        side_by_side(figure, prepare(relative), np.zeros((4, 4, 3)), time=45)
+        side_by_side(figure, prepare(relative), np.zeros((120, 160, 3)), time=45)
         text = [ax.get_xlabel() + ax.get_ylabel() for ax in figure.axes]
         assert any("relative" in t for t in text)
         assert not any("(m)" in t for t in text)

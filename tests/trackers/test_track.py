@@ -142,12 +142,14 @@ def test_another_tracker_is_asked_by_object(frames: np.ndarray) -> None:
     assert "support_xy" not in ds
 
 
-def test_progress_shows_unless_it_is_refused(
+def test_progress_shows_when_asked_for(
     frames: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
     track(frames, [[50, 50]], support=False, progress=False)
     assert capsys.readouterr().err == ""
-    track(frames, [[50, 50]], support=False)
+    track(frames, [[50, 50]], support=False)  # nobody looks at a captured stderr
+    assert capsys.readouterr().err == ""
+    track(frames, [[50, 50]], support=False, progress=True)
     shown = capsys.readouterr().err
     assert "finding cuts" in shown
     assert "tracking" in shown
