@@ -122,7 +122,9 @@ def colour_values(
     unit = "m" if ds.attrs.get("units") == "m" else "relative"
     if name == "depth":
         values = _numbers(ds["depth"])
-        return _scale(name, f"depth ({unit})", values, seen, "viridis_r"), values
+        centre = None if unit == "m" else 1.0
+        spec = _scale(name, f"depth ({unit})", values, seen, "viridis_r", centre)
+        return spec, values
     if name == "ratio":
         values = np.exp(_numbers(ds["log_depth_ratio"]))
         label = "depth ratio (1 at the reference frame)"

@@ -86,30 +86,21 @@ def explore(
     from seurat_tracks.schema import validate
 
     validate(ds, values=False)
-    for name, value in (
-        ("tail", tail),
-        ("max_tracks", max_tracks),
-        ("max_points", max_points),
-        ("height", height),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise SeuratTracksError(
-                f"{name} must be an integer from 1, got {value!r}"
-            )
+    check_choice(
+        ds,
+        colour,
+        frame,
+        tail=tail,
+        max_tracks=max_tracks,
+        max_points=max_points,
+        height=height,
+    )
     if renderer not in ("auto", "canvas"):
         raise SeuratTracksError(
             f'renderer must be "auto" or "canvas", got {renderer!r}'
         )
     names = colour_names(ds)
-    if colour is not None and colour not in names:
-        raise SeuratTracksError(
-            f"cannot colour by {colour!r}; there are {', '.join(names)}"
-        )
     times = [int(t) for t in ds["time"].values]
-    if frame is not None and frame not in times:
-        raise SeuratTracksError(
-            f"the Dataset has no frame {frame}; it has frames {times[0]} to {times[-1]}"
-        )
     pictures, video_note = open_pictures(ds, video)
     missing = [name for name in ("ipywidgets", "anywidget") if find_spec(name) is None]
     part = shown.load(ds, max_tracks=max_tracks, max_points=max_points)
@@ -138,6 +129,27 @@ def explore(
         height=height,
         renderer=renderer,
     )
+
+
+def check_choice(
+    ds: xr.Dataset, colour: str | None, frame: int | None, **sizes: Any
+) -> None:
+    """Refuse a colour or frame that is not there, and sizes that are none."""
+    from seurat_tracks.notebook.colours import colour_names
+
+    for name, value in sizes.items():
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise SeuratTracksError(f"{name} must be an integer from 1, got {value!r}")
+    names = colour_names(ds)
+    if colour is not None and colour not in names:
+        raise SeuratTracksError(
+            f"cannot colour by {colour!r}; there are {', '.join(names)}"
+        )
+    times = ds["time"].values
+    if frame is not None and frame not in times:
+        raise SeuratTracksError(
+            f"the Dataset has no frame {frame}; it has frames {times[0]} to {times[-1]}"
+        )
 
 
 def open_pictures(ds: xr.Dataset, video: Any) -> tuple[Any, str]:

@@ -30,7 +30,7 @@ class Still:
     pictures
         The video, if there is one.
     frame
-        Frame number; the one in which most points are seen by default.
+        Frame number; one at two thirds of the time by default.
     note
         The sentence.
     """
@@ -61,8 +61,7 @@ class Still:
 
         part = self._shown.ds
         times = part["time"].values
-        position = int(self._shown.seen.sum(0).argmax())
-        time = int(times[position]) if self._frame is None else self._frame
+        time = int(times[len(times) * 2 // 3]) if self._frame is None else self._frame
         image = self._image(time)
         figure = new_figure(960)
         drawable = self._shown.seen & (
@@ -73,9 +72,7 @@ class Still:
         if drawable.any():
             drawing = prepare(part, max_tracks=MAX_TRACKS)
             frame = self._blank() if image is None else image
-            side_by_side(
-                figure, drawing, frame, time=time, tail=_TAIL, tail_3d=_TAIL
-            )
+            side_by_side(figure, drawing, frame, time=time, tail=_TAIL, tail_3d=_TAIL)
             return figure
         step = max(1, -(-len(self._shown.rows) // MAX_TRACKS))
         xy, seen = part["xy"].values[::step], self._shown.seen[::step]

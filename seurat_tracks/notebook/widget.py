@@ -241,10 +241,11 @@ class TrackExplorer(ipywidgets.VBox):
     def still(self) -> Still:
         """Draw what is shown as a picture, for where no widget runs."""
         if self._still is None:
+            times = self._part.ds["time"].values
             self._still = Still(
                 self._part,
                 self._pictures,
-                frame=self.frame,
+                frame=self.frame if self.frame != times[0] else None,
                 note="A still picture: the explorer itself needs a running notebook.",
             )
         return self._still

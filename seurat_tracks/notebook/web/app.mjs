@@ -20,6 +20,7 @@ export class Explorer {
    */
   constructor(root, source, { height = 420, forceFlat = false } = {}) {
     this.root = root;
+    this.height = height;
     this.source = source;
     root.classList.add("seurat-explorer");
     root.tabIndex = 0;
@@ -28,7 +29,6 @@ export class Explorer {
     // Keys pressed here are ours, not commands of the notebook.
     root.setAttribute("data-lm-suppress-shortcuts", "true");
     this.stageBox = make("div", { className: "se-stage" });
-    this.stageBox.style.height = `${height}px`;
     this.plot = make("canvas", {
       className: "se-plot", role: "img", "aria-label": "depth over time of the selection",
     });
@@ -84,11 +84,11 @@ export class Explorer {
     this.root.insertBefore(this.controls.bar, this.plot);
     this.reel.clear();
     this.theme = readTheme(this.root, meta.categories);
-    this.stage.load(this.meta, buffers);
-    this.stage.select(this.state.selection);
     this.spec = { label: "", kind: "scale", limits: [0, 1], log: false, map: "viridis" };
     this.values = new Float32Array(n).fill(NaN);
     this.step = 1;
+    this.stage.load(this.meta, buffers);
+    this.stage.select(this.state.selection);
     this.repaint();
     this.resize();
     return this.recolour();
@@ -190,15 +190,19 @@ export class Explorer {
 
   resize() {
     const w = this.stageBox.clientWidth;
-    const h = this.stageBox.clientHeight;
-    if (!w || !h) return;
+    if (!w || !this.meta) return;
+    const h = this.stage.heightFor(w, this.height);
+    this.stageBox.style.height = `${h}px`;
     this.stage.resize(w, h);
     const ratio = this.stage.size.ratio;
     this.plot.width = Math.round(this.plot.clientWidth * ratio);
     this.plot.height = Math.round(PLOT_HEIGHT * ratio);
     const pane = this.stage.panes().frame.w * ratio;
     this.reel.width = Math.min(1280, Math.max(320, 160 * Math.ceil(pane / 160)));
-    if (this.meta) this.draw(); // at once: an emptied canvas would flash
+    // The first time it has a size it also has its style sheet.
+    this.theme = readTheme(this.root, this.meta.categories);
+    this.repaint();
+    this.draw(); // at once: an emptied canvas would flash
   }
 
   say(text) {

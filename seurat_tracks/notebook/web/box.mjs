@@ -36,7 +36,7 @@ export function drawBox(c, scene, matrix, eye, pane, theme) {
   }
   c.stroke();
   for (let d = 0; d < 3; d++) labelAxis(c, d, marks[d], scene, matrix, far, pane, theme);
-  if (scene.camera) drawCamera(c, scene, line, theme);
+  if (scene.camera) drawCamera(c, scene, line, matrix, pane, theme);
 }
 
 /** Write an axis along the edge of the far sides that is lowest (or leftmost, for up). */
@@ -79,15 +79,18 @@ function labelAxis(c, d, marks, scene, matrix, far, pane, theme) {
     const value = d === 1 ? -marks[k] : marks[k];
     if (at) c.fillText(short(value), at[0] + 9 * out[0], at[1] + 9 * out[1]);
   }
-  const wide = c.textAlign === "center" ? 0 : 26;
-  c.fillText(
-    `${NAMES[d]} (${scene.unit})`,
-    centre[0] + (24 + wide * 0.6) * out[0], centre[1] + 24 * out[1],
-  );
+  const name = `${NAMES[d]} (${scene.unit === "m" ? "m" : "rel."})`;
+  if (d === 1) {
+    const top = best.p[1] < best.q[1] ? best.p : best.q;
+    c.textAlign = "center";
+    c.fillText(name, top[0], top[1] - 14);
+  } else {
+    c.fillText(name, centre[0] + 28 * out[0], centre[1] + 28 * out[1]);
+  }
 }
 
 /** The camera: a pyramid at the origin of its own frame. */
-function drawCamera(c, scene, line, theme) {
+function drawCamera(c, scene, line, matrix, pane, theme) {
   const [width, height] = scene.frameSize;
   const k = scene.intrinsics.length === 4
     ? scene.intrinsics
@@ -96,6 +99,11 @@ function drawCamera(c, scene, line, theme) {
   const corners = [[0, 0], [width, 0], [width, height], [0, height]].map(([x, y]) => [
     (size * (x - k[2])) / k[0], (size * (y - k[3])) / k[1], size,
   ]);
+  const whole = [[0, 0, 0], ...corners].every((corner) => {
+    const at = projectPoint(matrix, corner, pane);
+    return at && at[0] > pane.x && at[0] < pane.x + pane.w && at[1] > pane.y && at[1] < pane.y + pane.h;
+  });
+  if (!whole) return; // half a pyramid at the edge puzzles more than it tells
   c.strokeStyle = theme.faint;
   c.beginPath();
   corners.forEach((corner, i) => {

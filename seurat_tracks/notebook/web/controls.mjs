@@ -97,7 +97,7 @@ export function showState(controls, state, meta) {
 /** Draw what the colours mean. */
 export function drawLegend(canvas, spec, palette, theme) {
   const ratio = Math.min(2, globalThis.devicePixelRatio || 1);
-  const [w, h] = [230, 34];
+  const [w, h] = [196, 34];
   canvas.width = w * ratio;
   canvas.height = h * ratio;
   const c = canvas.getContext("2d");

@@ -189,11 +189,37 @@ export function orbitMatrix(view, aspect) {
   ]);
 }
 
-/** Distance from which a box fills a view. */
-export function fitDistance(box, fov, aspect) {
-  const half = box.upper.map((u, d) => (u - box.lower[d]) / 2);
-  const radius = Math.hypot(...half);
-  return radius / Math.sin(Math.min(fov, 2 * Math.atan(Math.tan(fov / 2) * aspect)) / 2);
+/** Corners of a box. */
+export function cornersOf(box) {
+  return Array.from({ length: 8 }, (_, k) =>
+    box.lower.map((low, d) => ((k >> d) & 1 ? box.upper[d] : low)),
+  );
+}
+
+/** Move a view so that a box fills the middle of a pane, with room for its labels. */
+export function fitView(view, box, pane) {
+  const room = { x: pane.x, y: pane.y, w: pane.w, h: pane.h };
+  const fitted = { ...view, target: box.lower.map((low, d) => (low + box.upper[d]) / 2) };
+  const size = Math.hypot(...box.upper.map((u, d) => u - box.lower[d]));
+  fitted.distance = 2 * size;
+  const inner = { w: Math.max(40, pane.w - 116), h: Math.max(40, pane.h - 66) };
+  for (let step = 0; step < 4; step++) {
+    const matrix = orbitMatrix(fitted, pane.w / pane.h);
+    const at = cornersOf(box).map((p) => projectPoint(matrix, p, room));
+    if (at.some((p) => !p)) break;
+    const [xs, ys] = [at.map((p) => p[0]), at.map((p) => p[1])];
+    const [left, right] = [Math.min(...xs), Math.max(...xs)];
+    const [top, bottom] = [Math.min(...ys), Math.max(...ys)];
+    const axes = viewAxes(fitted.yaw, fitted.pitch);
+    const unit = (2 * fitted.distance * Math.tan(fitted.fov / 2)) / pane.h;
+    const dx = (left + right) / 2 - pane.x - pane.w / 2;
+    const dy = (top + bottom) / 2 - pane.y - pane.h / 2;
+    fitted.target = fitted.target.map(
+      (v, d) => v + unit * (dx * axes.right[d] + dy * axes.down[d]),
+    );
+    fitted.distance *= Math.max((right - left) / inner.w, (bottom - top) / inner.h);
+  }
+  return fitted;
 }
 
 /** Matrix from pixels of the frame to clip space, of a view { x, y, zoom } in a pane. */
@@ -255,7 +281,7 @@ export function insidePolygon(x, y, polygon) {
 export function fadeOf(sigma) {
   if (Number.isNaN(sigma)) return 1;
   const t = Math.log(Math.max(sigma, 1e-9) / 0.03) / Math.log(0.5 / 0.03);
-  return 1 - 0.85 * Math.min(1, Math.max(0, t));
+  return 1 - 0.72 * Math.min(1, Math.max(0, t));
 }
 
 /** A function from a value to its colour, 0xrrggbb; grey where there is no value. */

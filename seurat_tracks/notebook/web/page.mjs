@@ -20,7 +20,7 @@ function startPage() {
     {
       values: async (name) => ({ spec: colours[name].spec, values: numbers(colours[name].part) }),
       picture: async (index) => {
-        const found = document.getElementById(`seurat-frame-${meta.times[index]}`);
+        const found = document.getElementById(`seurat-frame-${meta.picture[index]}`);
         return found ? fromBase64(found.textContent.trim()) : null;
       },
       changed: () => {},

@@ -2,7 +2,7 @@
 
 import { drawBox } from "./box.mjs";
 import {
-  boxOf, fadeOf, fitDistance, frameMatrix, heads, lastSeen, orbitMatrix, paintSegments,
+  boxOf, fadeOf, fitView, frameMatrix, heads, lastSeen, orbitMatrix, paintSegments,
   projectPoint, seenThere, segments, viewAxes,
 } from "./core.mjs";
 import { FlatDrawer } from "./draw_flat.mjs";
@@ -11,6 +11,7 @@ import { GLDrawer } from "./draw_gl.mjs";
 const FOV = 0.6;
 const GAP = 8;
 const NARROW = 620;
+const SHARE = 0.53; // of the width that the frame takes
 
 export class Stage {
   constructor(element, { forceFlat = false } = {}) {
@@ -68,6 +69,13 @@ export class Stage {
     for (const name of Object.keys(this.parts)) this.drawer.flags(name, this.chosen);
   }
 
+  /** Height of both views that suits the frame's shape, at most the height asked for. */
+  heightFor(w, most) {
+    const [width, height] = this.meta.frameSize;
+    if (w < NARROW) return Math.round(Math.min(2 * most, (w * height) / width + GAP + 300));
+    return Math.round(Math.min(most, Math.max(Math.min(most, 330), (SHARE * w * height) / width)));
+  }
+
   resize(w, h) {
     const ratio = Math.min(2, globalThis.devicePixelRatio || 1);
     this.size = { w, h, ratio };
@@ -82,13 +90,14 @@ export class Stage {
   panes() {
     const { w, h } = this.size;
     if (w < NARROW) {
-      const half = Math.floor((h - GAP) / 2);
+      const [width, height] = this.meta?.frameSize ?? [4, 3];
+      const half = Math.floor(Math.min((h - GAP) / 2, (w * height) / width));
       return {
         frame: { x: 0, y: 0, w, h: half },
         space: { x: 0, y: half + GAP, w, h: h - half - GAP },
       };
     }
-    const left = Math.floor(0.53 * w);
+    const left = Math.floor(SHARE * w);
     return {
       frame: { x: 0, y: 0, w: left, h },
       space: { x: left + GAP, y: 0, w: w - left - GAP, h },
@@ -108,9 +117,8 @@ export class Stage {
     const zoom = 0.985 * Math.min(frame.w / width, frame.h / height);
     this.views.frame = { x: (width - 1) / 2, y: (height - 1) / 2, zoom };
     if (this.box) {
-      const target = this.box.lower.map((low, d) => (low + this.box.upper[d]) / 2);
-      const distance = 0.92 * fitDistance(this.box, FOV, space.w / space.h);
-      this.views.space = { target, distance, yaw: -0.55, pitch: 0.32, fov: FOV };
+      const view = { yaw: -0.55, pitch: 0.32, fov: FOV };
+      this.views.space = fitView(view, this.box, space);
     }
     this.touched = false;
   }
