@@ -116,15 +116,14 @@ def to_html(
     part = parts.load(ds, max_tracks=max_tracks)
     budget = max_bytes - len(script("page")) - len(style()) - 4000
     film = _film(pictures, part, int(PICTURE_SHARE * budget))
-    part = _thinned(part, len(names), budget - film.bytes, max_bytes)
-    page = _page(
-        part, film, names, colour or names[0], frame, tail, title, height, note
-    )
+    part = _thinned(part, len(names), budget - film.size, max_bytes)
+    start = {"colour": colour or names[0], "tail": tail, "fade": True}
+    page = _page(part, film, names, start, frame, title, height, note)
     size = len(page.encode())
     if size > max_bytes:
         raise SeuratTracksError(
-            f"the page takes {size:,} bytes, and max_bytes={max_bytes:,}: give a larger "
-            "one, fewer colours, or fewer frames (ds.isel(time=...))"
+            f"the page takes {size:,} bytes, and max_bytes={max_bytes:,}: give a "
+            "larger one, fewer colours, or fewer frames (ds.isel(time=...))"
         )
     if target is None:
         return page
@@ -140,7 +139,7 @@ class _Film:
     note: str = ""
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         return sum(4 * (len(f) + 2) // 3 + 80 for f in self.frames.values())
 
 
@@ -164,7 +163,7 @@ def _film(pictures: Pictures | None, part: Shown, budget: int) -> _Film:
                 {t: f for t, f in frames.items() if f is not None},
                 "" if step == 1 else f"The picture changes every {step} frames.",
             )
-            if film.bytes <= budget:
+            if film.size <= budget:
                 return film
     return _Film(note="Frames of the video do not fit into the page.")
 
@@ -183,8 +182,8 @@ def _thinned(part: Shown, n_colours: int, budget: int, limit: int) -> Shown:
         return part
     if fit < min(n, _FEWEST):
         raise SeuratTracksError(
-            f"not even {min(n, _FEWEST)} tracks fit into max_bytes={limit:,}: give more "
-            "bytes, fewer colours, no video, or fewer frames (ds.isel(time=...))"
+            f"not even {min(n, _FEWEST)} tracks fit into max_bytes={limit:,}: give "
+            "more bytes, fewer colours, no video, or fewer frames (ds.isel(time=...))"
         )
     rows = np.arange(0, n, -(-n // fit))
     total = n if not part.note else "all"
@@ -199,9 +198,8 @@ def _page(
     part: Shown,
     film: _Film,
     names: list[str],
-    colour: str,
+    start: dict[str, Any],
     frame: int | None,
-    tail: int,
     title: str,
     height: int,
     note: str,
@@ -230,7 +228,7 @@ def _page(
         max((s for s in shown if s <= t), default=shown[0]) for t in times if shown
     ]
     position = times.index(frame) if frame is not None and frame in times else 0
-    state = {"frame": position, "colour": colour, "tail": tail, "fade": True}
+    state = {"frame": position, **start}
     content = {
         "meta": meta,
         "state": state,

@@ -164,7 +164,7 @@ def new_ids(ds: xr.Dataset, n: int) -> list[Any]:
 
 
 def _as_before(ds: xr.Dataset, depth: Any, settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings that lift new tracks as those of the Dataset were, or an error."""
+    """Find settings that lift new tracks as those of the Dataset were lifted."""
     from seurat_tracks.cameras.poses import Poses
     from seurat_tracks.model.pretrained import file_hash, find_weights
 
@@ -199,7 +199,7 @@ def _as_before(ds: xr.Dataset, depth: Any, settings: dict[str, Any]) -> dict[str
 
 
 def _frames(ds: xr.Dataset, video: xr.DataArray) -> xr.DataArray:
-    """The Dataset's frames of the video, as a slice where that is enough."""
+    """Take the Dataset's frames of the video, as a slice where that is enough."""
     times = ds["time"].values
     have = video["time"].values
     missing = times[~np.isin(times, have)]
@@ -216,10 +216,8 @@ def _frames(ds: xr.Dataset, video: xr.DataArray) -> xr.DataArray:
 
 def _with_support(new: xr.Dataset, ds: xr.Dataset) -> xr.Dataset:
     names = [n for n, v in ds.variables.items() if "window" in v.dims]
-    own = ds[[n for n in names if n in ds.data_vars]].drop_vars(
-        "track", errors="ignore"
-    )
-    return new.assign(own.data_vars).assign_coords(
+    data = {n: ds[n].variable for n in names if n in ds.data_vars}
+    return new.assign(data).assign_coords(
         {n: ds[n].variable for n in names if n in ds.coords}
     )
 

@@ -59,7 +59,7 @@ def summarise(ds: xr.Dataset) -> list[Line]:
 
 
 def next_step(ds: xr.Dataset, lines: list[Line]) -> str:
-    """What to call next."""
+    """Say what to call next."""
     if any(line.name == "contract" for line in lines):
         return "ds.seurat.validate()"
     if "log_depth_ratio" not in ds:

@@ -250,7 +250,7 @@ class TrackExplorer(ipywidgets.VBox):
             )
         return self._still
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         bundle = super()._repr_mimebundle_(**kwargs)
         data, *more = bundle if isinstance(bundle, tuple) else (bundle,)
         try:

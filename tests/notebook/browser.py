@@ -181,8 +181,8 @@ class LabPage:
         self.page.wait_for_selector(".jp-Notebook .jp-Cell")
         # cells that are run before the kernel is there are forgotten
         self.page.wait_for_function(
-            "/\\| Idle/.test(document.querySelector('#jp-bottom-panel, #jp-main-statusbar')"
-            "?.textContent ?? '')"
+            "() => document.querySelector('#jp-bottom-panel, #jp-main-statusbar')"
+            "?.textContent.includes('| Idle')"
         )
 
     def _heard(self, message: Any) -> None:
@@ -201,7 +201,8 @@ class LabPage:
         """Text below the k-th cell, once it has run."""
         cell = self.page.locator(".jp-Notebook .jp-Cell").nth(k)
         self.page.wait_for_function(
-            """k => /\\[\\d+\\]/.test(document.querySelectorAll('.jp-Notebook .jp-Cell')[k]
+            """k => /\\[\\d+\\]/.test(
+            document.querySelectorAll('.jp-Notebook .jp-Cell')[k]
             .querySelector('.jp-InputArea-prompt').textContent)""",
             arg=k,
         )
