@@ -116,7 +116,7 @@ def to_html(
     part = parts.load(ds, max_tracks=max_tracks)
     budget = max_bytes - len(script("page")) - len(style()) - 4000
     film = _film(pictures, part, int(PICTURE_SHARE * budget))
-    part = _thinned(part, len(names), budget - film.size, max_bytes)
+    part = _thinned(part, len(names), budget - film.weight, max_bytes)
     start = {"colour": colour or names[0], "tail": tail, "fade": True}
     page = _page(part, film, names, start, frame, title, height, note)
     size = len(page.encode())
@@ -139,7 +139,7 @@ class _Film:
     note: str = ""
 
     @property
-    def size(self) -> int:
+    def weight(self) -> int:
         return sum(4 * (len(f) + 2) // 3 + 80 for f in self.frames.values())
 
 
@@ -163,7 +163,7 @@ def _film(pictures: Pictures | None, part: Shown, budget: int) -> _Film:
                 {t: f for t, f in frames.items() if f is not None},
                 "" if step == 1 else f"The picture changes every {step} frames.",
             )
-            if film.size <= budget:
+            if film.weight <= budget:
                 return film
     return _Film(note="Frames of the video do not fit into the page.")
 
@@ -241,12 +241,12 @@ def _page(
         f"default-src 'none'; script-src '{_hash(code)}'; style-src '{_hash(look)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    data = [_block("seurat-meta", "application/json", _json(content))]
+    elements = [_block("seurat-meta", "application/json", _json(content))]
     for key, value in blocks.items():
-        data.append(_block(key, "text/plain", base64.b64encode(value).decode()))
+        elements.append(_block(key, "text/plain", base64.b64encode(value).decode()))
     for time, picture in film.frames.items():
         text = base64.b64encode(picture).decode()
-        data.append(_block(f"seurat-frame-{time}", "text/plain", text))
+        elements.append(_block(f"seurat-frame-{time}", "text/plain", text))
     heading = html.escape(title)
     about = html.escape(
         f"Made by seurat-tracks {__version__}. Drag turns and moves, the wheel zooms "
@@ -265,7 +265,7 @@ def _page(
             '<main id="seurat-explorer"></main>',
             "<noscript>This page draws with JavaScript, which is off here.</noscript>",
             f"<footer>{about}</footer>",
-            *data,
+            *elements,
             f'<script type="module">{code}</script>',
             "</body></html>\n",
         ]

@@ -11,6 +11,7 @@ from seurat_tracks.notebook.colours import (
     CATEGORIES,
     MAPS,
     colour_names,
+    colour_values,
     map_table,
 )
 
@@ -107,6 +108,7 @@ class Shown:
             ),
             "intrinsics": [float(v) for v in ds.attrs.get("intrinsics", [])],
             "no3d": "" if "xyz" in ds else NO_XYZ[_stage(ds)],
+            "depthSpec": self._depth_spec(),
             "depthLabel": _depth_label(ds, metric),
             "colours": colour_names(ds),
             "maps": {name: map_table(name) for name in MAPS},
@@ -115,6 +117,12 @@ class Shown:
             "hasVideo": False,
             "canPick": False,
         } | more
+
+    def _depth_spec(self) -> dict[str, Any] | None:
+        """Colours of depth, whose values are there already."""
+        if "depth" not in self.ds:
+            return None
+        return colour_values(self.ds, "depth", self.seen)[0].as_json()
 
     def _depth(self) -> np.ndarray | None:
         if "depth" in self.ds:

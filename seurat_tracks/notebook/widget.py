@@ -57,7 +57,7 @@ class TrackCanvas(anywidget.AnyWidget):
     tail = traitlets.Int(30).tag(sync=True)
     fade = traitlets.Bool(True).tag(sync=True)
     selection = traitlets.List(traitlets.Int()).tag(sync=True)
-    picks = traitlets.List().tag(sync=True)
+    picks: Any = traitlets.List().tag(sync=True)
     message = traitlets.Unicode().tag(sync=True)
     height = traitlets.Int(420).tag(sync=True)
     renderer = traitlets.Unicode("auto").tag(sync=True)

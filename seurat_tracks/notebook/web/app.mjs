@@ -51,7 +51,7 @@ export class Explorer {
     sized.observe(this.root);
     const stopTheme = watchTheme(() => {
       clearTimeout(this.themeTimer);
-      this.themeTimer = setTimeout(() => this.meta && this.retheme(), 60);
+      this.themeTimer = setTimeout(() => this.painted && this.retheme(), 60);
     });
     const keys = (event) => this.key(event);
     this.root.addEventListener("keydown", keys);
@@ -89,7 +89,7 @@ export class Explorer {
     this.step = 1;
     this.stage.load(this.meta, buffers);
     this.stage.select(this.state.selection);
-    this.repaint();
+    this.painted = false; // until the colours are there, or known not to come
     this.resize();
     return this.recolour();
   }
@@ -170,11 +170,13 @@ export class Explorer {
       this.repaint();
     } catch (error) {
       this.say(String(error.message ?? error));
+      if (!this.painted) this.repaint();
     }
     this.redraw();
   }
 
   repaint() {
+    this.painted = true;
     this.palette = paletteOf(
       this.spec, this.tables[this.spec.map], this.meta.categories, this.theme.dark,
     );
@@ -200,8 +202,11 @@ export class Explorer {
     const pane = this.stage.panes().frame.w * ratio;
     this.reel.width = Math.min(1280, Math.max(320, 160 * Math.ceil(pane / 160)));
     // The first time it has a size it also has its style sheet.
+    this.emptyPlot = null;
+    const before = this.theme.dark;
     this.theme = readTheme(this.root, this.meta.categories);
-    this.repaint();
+    if (this.painted && this.theme.dark !== before) this.repaint();
+    else if (this.painted) drawLegend(this.controls.legend, this.spec, this.palette, this.theme);
     this.draw(); // at once: an emptied canvas would flash
   }
 
@@ -221,7 +226,7 @@ export class Explorer {
 
   draw() {
     const { state, meta, stage, theme } = this;
-    if (stage.size.w < 2) return;
+    if (stage.size.w < 2 || !this.painted) return;
     let picture = null;
     state.overFrame = "";
     if (meta.hasVideo) {
@@ -233,14 +238,7 @@ export class Explorer {
       state.overFrame = meta.noVideo ?? "";
     }
     stage.draw(state, picture, theme);
-    const c = this.plot.getContext("2d");
-    c.setTransform(stage.size.ratio, 0, 0, stage.size.ratio, 0, 0);
-    drawPlot(c, this.plot.clientWidth, PLOT_HEIGHT, {
-      length: meta.shape[1], times: meta.times, ids: meta.ids, selected: state.selection,
-      depth: this.buffers.depth.length ? this.buffers.depth : null,
-      sigma: this.buffers.sigma.length ? this.buffers.sigma : null,
-      seen: this.buffers.seen, label: meta.depthLabel, now: state.frame,
-    }, theme);
+    this.drawPlot(state, meta, stage, theme);
     showState(this.controls, state, meta);
     const flat = stage.flatDrawing ? "WebGL is missing here: drawing is slow." : "";
     const text = [meta.note, flat, this.messages.kernel].filter(Boolean).join(" ");
@@ -250,6 +248,20 @@ export class Explorer {
     this.root.dataset.drawn = this.drawn;
     this.root.dataset.frame = meta.times[state.frame];
     this.root.dataset.picture = picture ? "shown" : state.overFrame;
+  }
+
+  drawPlot(state, meta, stage, theme) {
+    if (!state.selection.length && this.emptyPlot === theme && this.plotWidth === this.plot.width) return;
+    this.emptyPlot = state.selection.length ? null : theme;
+    this.plotWidth = this.plot.width;
+    const c = this.plot.getContext("2d");
+    c.setTransform(stage.size.ratio, 0, 0, stage.size.ratio, 0, 0);
+    drawPlot(c, this.plot.clientWidth, PLOT_HEIGHT, {
+      length: meta.shape[1], times: meta.times, ids: meta.ids, selected: state.selection,
+      depth: this.buffers.depth.length ? this.buffers.depth : null,
+      sigma: this.buffers.sigma.length ? this.buffers.sigma : null,
+      seen: this.buffers.seen, label: meta.depthLabel, now: state.frame,
+    }, theme);
   }
 
   key(event) {

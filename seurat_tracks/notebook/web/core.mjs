@@ -93,6 +93,101 @@ export function segments(points, dim, seen, n, length) {
   return { dim, count: total, ends, track, end, bridge, offsets };
 }
 
+/** Frames that one line may span where it is straight. */
+export const BLOCK = 4;
+
+/**
+ * The same lines with fewer pieces: where a point was seen all through a block of frames
+ * and moved straight on (all places within the tolerance of the line), one piece stands
+ * for several. What ends in frames 4 b + 1 .. 4 b + 4 is offsets[b] .. offsets[b + 1];
+ * gaps stay as they are.
+ */
+export function straightened(points, dim, seen, n, length, tolerance) {
+  const blocks = Math.floor((length - 1) / BLOCK);
+  const offsets = new Int32Array(blocks + 1);
+  const last = new Int32Array(n).fill(-1);
+  const ends = [];
+  const track = [];
+  const end = [];
+  const bridge = [];
+  const piece = (i, a, b, gap) => {
+    for (const t of [a, b]) {
+      for (let d = 0; d < dim; d++) ends.push(points[(i * length + t) * dim + d]);
+    }
+    track.push(i);
+    end.push(b);
+    bridge.push(gap);
+  };
+  const solid = (i, a, b) => {
+    if (b - a === 1 || isStraight(points, dim, i * length, a, b, tolerance)) {
+      piece(i, a, b, 0);
+      return;
+    }
+    const middle = (a + b) >> 1;
+    solid(i, a, middle);
+    solid(i, middle, b);
+  };
+  for (let i = 0; i < n; i++) if (length && seen[i * length]) last[i] = 0;
+  for (let block = 0; block < blocks; block++) {
+    const first = block * BLOCK;
+    for (let i = 0; i < n; i++) {
+      let whole = 1;
+      for (let t = first; t <= first + BLOCK; t++) whole &= seen[i * length + t];
+      if (whole) {
+        solid(i, first, first + BLOCK);
+        last[i] = first + BLOCK;
+        continue;
+      }
+      for (let t = first + 1; t <= first + BLOCK; t++) {
+        if (!seen[i * length + t]) continue;
+        if (last[i] >= 0) piece(i, last[i], t, t - last[i] > 1 ? 1 : 0);
+        last[i] = t;
+      }
+    }
+    offsets[block + 1] = track.length;
+  }
+  return {
+    dim, count: track.length, ends: Float32Array.from(ends), track: Int32Array.from(track),
+    end: Float32Array.from(end), bridge: Uint8Array.from(bridge), offsets,
+  };
+}
+
+function isStraight(points, dim, row, a, b, tolerance) {
+  const at = (t, d) => points[(row + t) * dim + d];
+  let square = 0;
+  for (let d = 0; d < dim; d++) square += (at(b, d) - at(a, d)) ** 2;
+  for (let t = a + 1; t < b; t++) {
+    let along = 0;
+    let whole = 0;
+    for (let d = 0; d < dim; d++) {
+      const step = at(t, d) - at(a, d);
+      along += step * (at(b, d) - at(a, d));
+      whole += step * step;
+    }
+    const part = square > 0 ? Math.min(1, Math.max(0, along / square)) : 0;
+    if (whole - 2 * part * along + part * part * square > tolerance * tolerance) return false;
+  }
+  return true;
+}
+
+/**
+ * Which pieces to draw at a frame with a tail: ranges [coarse?, from, to] of the fine and
+ * the straightened set, in order of time.
+ */
+export function ranges(fine, coarse, frame, tail) {
+  const from = Math.max(1, frame - tail + 1);
+  const begin = Math.ceil((from - 1) / BLOCK);
+  const stop = Math.min(Math.floor(frame / BLOCK), coarse.offsets.length - 1);
+  const piece = (a, b) => [false, fine.offsets[a], fine.offsets[b + 1]];
+  if (tail <= 1 || frame < 1) return [];
+  if (begin >= stop) return [piece(from, frame)];
+  return [
+    piece(from, begin * BLOCK),
+    [true, coarse.offsets[begin], coarse.offsets[stop]],
+    piece(stop * BLOCK + 1, frame),
+  ].filter(([, a, b]) => b > a);
+}
+
 /** For each (track, time) the frame at or before it in which the point was last seen. */
 export function lastSeen(seen, n, length) {
   const out = new Int32Array(n * length);

@@ -56,9 +56,10 @@ export class FlatDrawer {
   dots(points, look) {
     this.inside(look.pane, (c) => {
       for (let k = 0; k < points.count; k++) {
-        const at = projectPoint(look.matrix, points.place.subarray(3 * k, 3 * k + 3), look.pane);
+        const at = projectPoint(look.matrix, points.place.subarray(4 * k, 4 * k + 3), look.pane);
         if (!at) continue;
-        const [hollow, picked] = points.kind.subarray(2 * k, 2 * k + 2);
+        const kind = points.place[4 * k + 3];
+        const [hollow, picked] = [kind % 2, kind > 1];
         const radius = look.radius * (picked ? 1.6 : 1);
         c.beginPath();
         c.arc(at[0], at[1], radius, 0, 2 * Math.PI);

@@ -28,6 +28,7 @@ function startPage() {
     { height },
   );
   app.load(meta, buffers, state);
+  return app;
 }
 
 startPage();

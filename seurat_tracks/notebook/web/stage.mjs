@@ -3,7 +3,7 @@
 import { drawBox } from "./box.mjs";
 import {
   boxOf, fadeOf, fitView, frameMatrix, heads, lastSeen, orbitMatrix, paintSegments,
-  projectPoint, seenThere, segments, viewAxes,
+  projectPoint, ranges, seenThere, segments, straightened, viewAxes,
 } from "./core.mjs";
 import { FlatDrawer } from "./draw_flat.mjs";
 import { GLDrawer } from "./draw_gl.mjs";
@@ -39,17 +39,20 @@ export class Stage {
     Object.assign(this, { meta, n, length, seen: buffers.seen, sigma: buffers.sigma });
     this.views = { frame: null, space: null };
     this.parts = {};
+    this.box = null;
     for (const [name, dim] of [["frame", 2], ["space", 3]]) {
       const points = name === "frame" ? buffers.xy : buffers.xyz;
       if (!points.length) continue;
       const there = seenThere(points, dim, buffers.seen);
-      const set = segments(points, dim, there, n, length);
-      const part = { dim, points, there, set, last: lastSeen(there, n, length) };
-      this.parts[name] = part;
-      this.drawer.upload(name, set);
+      if (dim === 3) this.box = boxOf(points, there);
+      const size = dim === 2 ? 1000 : Math.hypot(...this.box.upper.map((u, d) => u - this.box.lower[d]));
+      const sets = {
+        fine: segments(points, dim, there, n, length),
+        coarse: straightened(points, dim, there, n, length, 4e-4 * size),
+      };
+      this.parts[name] = { dim, points, there, sets, last: lastSeen(there, n, length) };
+      for (const [kind, set] of Object.entries(sets)) this.drawer.upload(`${name} ${kind}`, set, n);
     }
-    const { space } = this.parts;
-    if (space) this.box = boxOf(space.points, space.there);
     this.chosen = null;
     this.reset();
   }
@@ -57,8 +60,8 @@ export class Stage {
   /** Values (track, time), or (track) with step 1, and the palette they go through. */
   paint(values, step, palette, fade) {
     Object.assign(this, { values, step, palette, fade: fade ? this.sigma : null });
-    for (const [name, part] of Object.entries(this.parts)) {
-      const rgba = paintSegments(part.set, values, step, this.length, palette, this.fade);
+    for (const [name, set] of this.sets()) {
+      const rgba = paintSegments(set, values, step, this.length, palette, this.fade);
       this.drawer.colours(name, rgba);
     }
   }
@@ -66,7 +69,14 @@ export class Stage {
   select(rows) {
     this.chosen = rows.length ? new Uint8Array(this.n) : null;
     for (const row of rows) this.chosen[row] = 1;
-    for (const name of Object.keys(this.parts)) this.drawer.flags(name, this.chosen);
+    for (const [name] of this.sets()) this.drawer.flags(name, this.chosen);
+  }
+
+  /** All sets of lines, with the names that the drawer knows them by. */
+  sets() {
+    return Object.entries(this.parts).flatMap(([name, part]) =>
+      Object.entries(part.sets).map(([kind, set]) => [`${name} ${kind}`, set]),
+    );
   }
 
   /** Height of both views that suits the frame's shape, at most the height asked for. */
@@ -79,6 +89,7 @@ export class Stage {
   resize(w, h) {
     const ratio = Math.min(2, globalThis.devicePixelRatio || 1);
     this.size = { w, h, ratio };
+    this.lastBase = this.lastOver = null;
     for (const canvas of this.canvases) {
       canvas.width = Math.round(w * ratio);
       canvas.height = Math.round(h * ratio);
@@ -185,20 +196,29 @@ export class Stage {
 
   draw(state, picture, theme) {
     const panes = this.panes();
-    this.drawBase(panes, picture, theme);
+    const { w, h } = this.size;
+    // What has not changed is not drawn again: a canvas that is touched costs its copy.
+    const same = [w, h, theme, this.meta, ...Object.values(this.views).flatMap((v) => (v ? Object.values(v) : []))];
+    if (changed(this, "lastBase", [...same, picture])) this.drawBase(panes, picture, theme);
     this.drawer.begin(this.size.ratio);
-    const from = Math.max(0, state.frame - state.tail + 1);
     for (const [name, part] of Object.entries(this.parts)) {
       const look = {
         pane: panes[name], matrix: this.matrix(name), chosen: this.chosen,
         now: state.frame, tail: state.tail, rest: this.chosen ? 0.22 : 1,
-        width: name === "frame" ? 1.7 : 1.5, radius: name === "frame" ? 3 : 2.8,
+        width: name === "frame" ? 1.7 : 1.5,
+        // many points are small ones, or they would cover what they lie on
+        radius: Math.min(3.4, Math.max(1.5, 3.4 * (150 / this.n) ** 0.25)),
         rim: theme.rim,
       };
-      this.drawer.lines(name, part.set.offsets[from], part.set.offsets[state.frame + 1], look);
+      const { fine, coarse } = part.sets;
+      for (const [straight, a, b] of ranges(fine, coarse, state.frame, state.tail)) {
+        this.drawer.lines(`${name} ${straight ? "coarse" : "fine"}`, a, b, look);
+      }
       this.drawer.dots(this.dots(name, state.frame, look.rest), look);
     }
-    this.drawOver(panes, state, theme);
+    const { frame, picks, lasso, hover, overFrame } = state;
+    const over = [...same, hover, overFrame, lasso?.length, picks, picks.length && frame];
+    if (changed(this, "lastOver", over)) this.drawOver(panes, state, theme);
   }
 
   /** Heads as the drawer takes them: far ones first, the selected on top. */
@@ -216,19 +236,18 @@ export class Stage {
     order.sort((a, b) => chosen(a) - chosen(b) || far[b] - far[a]);
     const out = {
       count: now.count,
-      place: new Float32Array(3 * now.count),
+      place: new Float32Array(4 * now.count),
       colour: new Uint8Array(4 * now.count),
-      kind: new Uint8Array(2 * now.count),
     };
     order.forEach((k, i) => {
       const row = now.track[k];
       const last = this.parts[name].last.at[row * this.length + t];
       const value = row * this.length + last;
       const colour = this.palette(this.values[this.step === 1 ? row : value]);
-      out.place.set(now.place.subarray(3 * k, 3 * k + 3), 3 * i);
+      out.place.set(now.place.subarray(3 * k, 3 * k + 3), 4 * i);
+      out.place[4 * i + 3] = now.hollow[k] + 2 * chosen(k);
       const alpha = (this.fade ? fadeOf(this.fade[value]) : 1) * (chosen(k) ? 1 : rest);
       out.colour.set([colour >> 16, (colour >> 8) & 255, colour & 255, 255 * alpha], 4 * i);
-      out.kind.set([now.hollow[k], chosen(k)], 2 * i);
     });
     return out;
   }
@@ -323,6 +342,13 @@ export class Stage {
   close() {
     this.drawer.close();
   }
+}
+
+/** Whether a list differs from the one that was kept under the name; keeps the new one. */
+function changed(owner, name, list) {
+  const before = owner[name];
+  owner[name] = list;
+  return !before || before.length !== list.length || list.some((v, k) => v !== before[k]);
 }
 
 function inPane(c, pane, draw) {

@@ -18,7 +18,7 @@ export function readTheme(element, categories) {
     panel: mix(0.05),
     label: `rgb(${back.join(" ")} / 0.88)`,
     under: dark ? "rgb(0 0 0 / 0.7)" : "rgb(255 255 255 / 0.8)",
-    rim: [...back.map((b) => b / 255), 0.85],
+    rim: [...back.map((b) => b / 255), 0.7],
     pick: dark ? "#f0e442" : "#d55e00",
     accent: dark ? "#56b4e9" : "#0072b2",
     lines: dark ? categories.slice(0, 5) : ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#b07500"],

@@ -35,6 +35,10 @@ function render({ model, el }) {
 
   const source = {
     async values(name) {
+      const { depthSpec } = model.get("meta");
+      if (name === "depth" && depthSpec) {
+        colours.set(name, { spec: depthSpec, values: floats(model.get("depth")) });
+      }
       if (!colours.has(name)) {
         const { message, buffers } = await ask({ ask: "values", name, version: model.get("meta").version });
         colours.set(name, { spec: message.spec, values: floats(buffers[0]) });
