@@ -91,6 +91,30 @@ class SeuratAccessor:
 
         return evaluate(self._ds, truth, **settings)
 
+    def explore(self, video: Any = None, **settings: Any) -> Any:
+        """Look at the tracks; see `seurat_tracks.notebook.explore.explore`."""
+        from seurat_tracks.notebook.explore import explore
+
+        return explore(self._ds, video, **settings)
+
+    def to_html(
+        self, path: str | os.PathLike[str] | None = None, **settings: Any
+    ) -> str | Path:
+        """Write the explorer as a page; see `seurat_tracks.notebook.page.to_html`."""
+        from seurat_tracks.notebook.page import to_html
+
+        return to_html(self._ds, path, **settings)
+
+    def __repr__(self) -> str:
+        from seurat_tracks.notebook.summary import as_text
+
+        return as_text(self._ds)
+
+    def _repr_html_(self) -> str:
+        from seurat_tracks.notebook.summary import as_html
+
+        return as_html(self._ds)
+
     def save(self, path: str | os.PathLike[str], **settings: Any) -> Path:
         """Write a Zarr store; see `seurat_tracks.io.store.save`."""
         from seurat_tracks.io.store import save

@@ -1,0 +1,113 @@
+// The explorer as an anywidget: traits in, changes and questions out.
+
+import { Explorer } from "./app.mjs";
+import { bytesOf, floats } from "./core.mjs";
+
+const ANSWER_WITHIN = 20000; // ms; a kernel that runs other code answers later
+
+function render({ model, el }) {
+  const root = document.createElement("div");
+  el.append(root);
+  const waiting = new Map();
+  const colours = new Map();
+  let serial = 0;
+  let saving = 0;
+
+  const ask = (question) =>
+    new Promise((resolve, reject) => {
+      const id = `${Date.now()}-${serial++}`;
+      const timer = setTimeout(() => {
+        waiting.delete(id);
+        reject(new Error("The kernel does not answer; it may be busy."));
+      }, ANSWER_WITHIN);
+      waiting.set(id, { resolve, reject, timer });
+      model.send({ ...question, id });
+    });
+
+  const answered = (message, buffers) => {
+    const question = waiting.get(message.id);
+    if (!question) return;
+    waiting.delete(message.id);
+    clearTimeout(question.timer);
+    if (message.error) question.reject(new Error(message.error));
+    else question.resolve({ message, buffers });
+  };
+
+  const source = {
+    async values(name) {
+      const { depthSpec } = model.get("meta");
+      if (name === "depth" && depthSpec) {
+        colours.set(name, { spec: depthSpec, values: floats(model.get("depth")) });
+      }
+      if (!colours.has(name)) {
+        const { message, buffers } = await ask({ ask: "values", name, version: model.get("meta").version });
+        colours.set(name, { spec: message.spec, values: floats(buffers[0]) });
+      }
+      return colours.get(name);
+    },
+    async picture(index, width) {
+      const time = model.get("meta").times[index];
+      const { buffers } = await ask({ ask: "frame", time, width });
+      return buffers?.length ? bytesOf(buffers[0]) : null;
+    },
+    changed(name, value) {
+      model.set(name, value);
+      // While playing, the kernel hears of the frame a few times a second.
+      if (name !== "frame" || !app.state.playing) {
+        clearTimeout(saving);
+        saving = 0;
+        model.save_changes();
+      } else if (!saving) {
+        saving = setTimeout(() => {
+          saving = 0;
+          model.save_changes();
+        }, 300);
+      }
+    },
+  };
+
+  const app = new Explorer(root, source, {
+    height: model.get("height"), forceFlat: model.get("renderer") === "canvas",
+  });
+  const stateOf = () => ({
+    frame: Math.max(0, model.get("meta").times.indexOf(model.get("frame"))),
+    colour: model.get("colour"),
+    tail: model.get("tail"),
+    fade: model.get("fade"),
+    selection: [...model.get("selection")],
+    picks: model.get("picks").map((p) => [...p]),
+  });
+  const load = () => {
+    colours.clear();
+    const buffers = Object.fromEntries(
+      ["xy", "xyz", "depth", "sigma"].map((name) => [name, floats(model.get(name))]),
+    );
+    buffers.seen = bytesOf(model.get("seen"));
+    app.load(model.get("meta"), buffers, stateOf());
+  };
+  const follow = (name) => () => {
+    const value = stateOf()[name];
+    if (JSON.stringify(value) === JSON.stringify(app.state[name])) return;
+    if (name === "frame") app.seek(value);
+    else app.act(name, value);
+  };
+
+  model.on("msg:custom", answered);
+  const handlers = { "change:meta": load, "change:message": () => app.say(model.get("message")) };
+  for (const name of ["frame", "colour", "tail", "fade", "selection", "picks"]) {
+    handlers[`change:${name}`] = follow(name);
+  }
+  for (const [name, handler] of Object.entries(handlers)) model.on(name, handler);
+  load();
+  app.say(model.get("message"));
+
+  return () => {
+    clearTimeout(saving);
+    for (const { timer } of waiting.values()) clearTimeout(timer);
+    model.off("msg:custom", answered);
+    for (const [name, handler] of Object.entries(handlers)) model.off(name, handler);
+    app.close();
+  };
+}
+
+export default { render };
