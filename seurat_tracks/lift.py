@@ -23,10 +23,12 @@ from seurat_tracks.windows import (
     split_windows,
     window_piece,
 )
+from seurat_tracks.workers import alone_on, current_client, device_of_workers
 
 if TYPE_CHECKING:
     import xarray as xr
 
+    from seurat_tracks.depth.base import DepthSource
     from seurat_tracks.model.pretrained import Pretrained
     from seurat_tracks.robust import Affine
     from seurat_tracks.scale import Anchor
@@ -115,8 +117,14 @@ def depth_ratio(
     WeightsError
         If there is no such model or device.
     """
-    prepared = _prepare(ds, model, device, fuse, strides, iterations, progress)
-    return _add_ratios(ds, prepared)
+    lazy = validate_settings(ds, fuse, strides, iterations)
+    device = device_of_workers(device, current_client() if lazy else None)
+    settings: dict[str, Any] = {
+        "fuse": fuse,
+        "strides": strides,
+        "iterations": iterations,
+    }
+    return _add_ratios(ds, prepare(ds, model, device, progress=progress, **settings))
 
 
 def lift3d(
@@ -173,11 +181,10 @@ def lift3d(
         As the steps do, before anything is computed.
     """
     from seurat_tracks import scale
-    from seurat_tracks.cameras.poses import check_poses, to_world
+    from seurat_tracks.cameras.poses import check_poses
     from seurat_tracks.depth import resolve_depth
 
-    _check_settings(fuse, strides, iterations)
-    validate_for_lift(ds, values=False)
+    lazy = validate_settings(ds, fuse, strides, iterations)
     source = resolve_depth(depth, video=video, affine=True)
     ds = scale.set_intrinsics(ds, intrinsics)
     if poses is not None:
@@ -186,17 +193,54 @@ def lift3d(
     if source is not None:
         # faults of the source show before the network runs
         measured = source.at_tracks(ds)
-    prepared = _prepare(ds, model, device, fuse, strides, iterations, progress)
-    out = _add_ratios(ds, prepared)
+    device = device_of_workers(device, current_client() if lazy else None)
+    settings: dict[str, Any] = {
+        "fuse": fuse,
+        "strides": strides,
+        "iterations": iterations,
+    }
+    prepared = prepare(ds, model, device, progress=progress, **settings)
     fit = None
-    if ds["xy"].chunks is not None and scale.learns(source, anchor):
-        fit = _source_fit(ds, prepared, measured, scale.affine_of(source, affine))
+    if lazy and scale.learns(source, anchor):
+        fit = learn_source(ds, prepared, measured, scale.affine_of(source, affine))
+    return lift_prepared(
+        ds, prepared, source, anchor=anchor, affine=affine, poses=poses, fit=fit
+    )
+
+
+def lift_prepared(
+    ds: xr.Dataset,
+    prepared: Prepared,
+    source: DepthSource | None,
+    *,
+    anchor: Anchor = "robust",
+    affine: Affine | None = None,
+    poses: Any = None,
+    fit: xr.DataArray | None = None,
+) -> xr.Dataset:
+    """Do what `lift3d` does, with all that is shared by the tracks given.
+
+    Parameters
+    ----------
+    ds
+        Tracks that state their camera.
+    prepared
+        What `prepare` gave for all tracks, of which `ds` may be a part.
+    source, anchor, affine, fit
+        As for `seurat_tracks.scale.anchor`.
+    poses
+        As for `lift3d`.
+    """
+    from seurat_tracks import scale
+    from seurat_tracks.cameras.poses import to_world
+
+    out = _add_ratios(ds, prepared)
     out = scale.add_xyz(scale.anchor(out, source, anchor, affine=affine, fit=fit))
     return out if poses is None else to_world(out, poses)
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class Prepared:
     """All that lifting needs beside the tracks: windows with their support, settings.
 
     ``pieces`` and ``support`` belong together: windows by number, and
@@ -210,24 +254,49 @@ class _Prepared:
     support: list[tuple[xr.DataArray, xr.DataArray]]
 
 
-def _prepare(
-    ds: xr.Dataset,
-    model: str | os.PathLike[str],
-    device: str,
-    fuse: Any,
-    strides: Sequence[int] | None,
-    iterations: int | None,
-    progress: bool,
-) -> _Prepared:
-    """Check all that can be checked without work, and plan the rest."""
-    from seurat_tracks.model.pretrained import find_weights, load_model, shipped_models
-    from seurat_tracks.workers import current_client, device_of_workers
+def validate_settings(ds: xr.Dataset, fuse: Any, strides: Any, iterations: Any) -> bool:
+    """Refuse settings and tracks that make no sense; say whether the tracks are lazy.
 
+    Raises
+    ------
+    SchemaError, SeuratTracksError
+        As `depth_ratio`.
+    """
     _check_settings(fuse, strides, iterations)
     validate_for_lift(ds, values=False)
     lazy = ds["xy"].chunks is not None
     if not lazy:
         validate_for_lift(ds)
+    return lazy
+
+
+def prepare(
+    ds: xr.Dataset,
+    model: str | os.PathLike[str],
+    device: str,
+    *,
+    fuse: Any = "windows",
+    strides: Sequence[int] | None = None,
+    iterations: int | None = None,
+    progress: bool = False,
+    support: list[xr.DataArray] | None = None,
+) -> Prepared:
+    """Plan the windows of tracks that were validated, lazily if they are lazy.
+
+    Parameters
+    ----------
+    ds
+        All tracks.
+    device
+        A torch device of those that will do the work.
+    model, fuse, strides, iterations, progress
+        As for `depth_ratio`.
+    support
+        The places of `Prepared.support` as they were drawn earlier from the same lazy
+        tracks; None draws them.
+    """
+    from seurat_tracks.model.pretrained import find_weights, load_model, shipped_models
+
     path = find_weights(model)
     info = load_model(path)
     cuts = _cut_positions(ds)
@@ -236,16 +305,18 @@ def _prepare(
         # workers on other machines have the shipped weights elsewhere
         weights=info.name if info.name in shipped_models() else str(path.resolve()),
         digest=info.hash,
-        device=device_of_workers(device, current_client() if lazy else None),
+        device=device,
         fuse=fuse,
         iterations=iterations,
         frame_size=(frame_size[0], frame_size[1]),
         cuts=cuts,
         focal=_known_focal(ds),
-        progress=progress and not lazy,
+        progress=progress and ds["xy"].chunks is None,
     )
-    plan, pieces, support = _support(ds, info, cuts, strides, fuse, settings.frame_size)
-    return _Prepared(settings, info, plan, pieces, support)
+    plan, pieces, pairs = _support(
+        ds, info, cuts, strides, fuse, settings.frame_size, support
+    )
+    return Prepared(settings, info, plan, pieces, pairs)
 
 
 def _tracks(ds: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
@@ -259,7 +330,7 @@ def _tracks(ds: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
     return xy, visible
 
 
-def _add_ratios(ds: xr.Dataset, prepared: _Prepared) -> xr.Dataset:
+def _add_ratios(ds: xr.Dataset, prepared: Prepared) -> xr.Dataset:
     """Give tracks their ratios, with the support of all tracks."""
     import xarray as xr
 
@@ -278,7 +349,8 @@ def _add_ratios(ds: xr.Dataset, prepared: _Prepared) -> xr.Dataset:
         ],
         errors="ignore",
     )
-    support_dims = [["window", "support", "step", "coord"], ["window", "support", "step"]]
+    window = ["window", "support", "step"]
+    support_dims = [[*window, "coord"], window]
     if xy.chunks is None:
         answer = xr.apply_ufunc(
             _lift_block,
@@ -290,7 +362,7 @@ def _add_ratios(ds: xr.Dataset, prepared: _Prepared) -> xr.Dataset:
             output_core_dims=[["answer", "time"]],
         )
     else:
-        answers = []
+        answers: list[xr.DataArray] = []
         for index, (places, seen) in zip(
             prepared.pieces, prepared.support, strict=True
         ):
@@ -349,8 +421,8 @@ def _add_ratios(ds: xr.Dataset, prepared: _Prepared) -> xr.Dataset:
     )
 
 
-def _source_fit(
-    ds: xr.Dataset, prepared: _Prepared, measured: Any, affine: Affine | None
+def learn_source(
+    ds: xr.Dataset, prepared: Prepared, measured: Any, affine: Affine | None
 ) -> xr.DataArray:
     """Learn how a depth source errs from some tracks that are lifted for it alone.
 
@@ -442,6 +514,7 @@ def _support(
     strides: Sequence[int] | None,
     fuse: str,
     frame_size: tuple[int, int],
+    drawn: list[xr.DataArray] | None,
 ) -> tuple[WindowPlan, list[np.ndarray], list[tuple[xr.DataArray, xr.DataArray]]]:
     """Windows with their support: the Dataset's own, or drawn from its tracks.
 
@@ -487,6 +560,8 @@ def _support(
     strides = (1,) if fuse == "chain" else strides
     plan = plan_windows(T, length=length, strides=strides, cuts=cuts)
     pieces = cut(plan)
+    if drawn is not None:
+        return plan, pieces, [(a, a.notnull().all("coord")) for a in drawn]
     xy, visible = _tracks(ds)
     if not lazy:
         pair = support_from_tracks(xy.values, visible.values, plan, frame_size)
@@ -507,7 +582,7 @@ def _support(
             frame_size,
             min(MOST, xy.sizes["track"]),
         )
-        support.append((places, np.isfinite(places).all("coord")))
+        support.append((places, places.notnull().all("coord")))
     return plan, pieces, support
 
 
@@ -567,7 +642,6 @@ def _predicted(
 ) -> tuple[np.ndarray, np.ndarray]:
     from seurat_tracks.model.predict import predict_windows
     from seurat_tracks.model.pretrained import cached_network
-    from seurat_tracks.workers import alone_on
 
     # visible observations alone are read, so that what lies elsewhere cannot matter
     wrong = int((visible & ~np.isfinite(xy).all(-1)).sum())

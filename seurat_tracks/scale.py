@@ -264,7 +264,7 @@ def is_stated(source: Any) -> bool:
 
 
 def affine_of(source: Any, affine: Any = None) -> Affine | None:
-    """What relative depth is fitted in: as asked, else by the source's own kind.
+    """Say what relative depth is fitted in: as asked, else by the source's own kind.
 
     Raises
     ------

@@ -83,7 +83,7 @@ def _candidates(xy: np.ndarray, visible: np.ndarray, steps: np.ndarray) -> np.nd
 def merged(
     parts: Sequence[list[np.ndarray]], frame_size: tuple[int, int]
 ) -> list[np.ndarray]:
-    """Join the proposals of several groups of tracks, without those that have no chance.
+    """Join the proposals of several groups of tracks, less those that have no chance.
 
     However groups are joined, `pack` chooses the same in the end.
 
@@ -105,9 +105,7 @@ def merged(
     return joined
 
 
-def pack(
-    found: list[np.ndarray], frame_size: tuple[int, int], size: int
-) -> np.ndarray:
+def pack(found: list[np.ndarray], frame_size: tuple[int, int], size: int) -> np.ndarray:
     """Choose from proposals: support_xy (W, size, K, 2), NaN where hidden or unused."""
     return _packed([_chosen(places, frame_size) for places in found], size)[0]
 
@@ -123,7 +121,8 @@ def _packed(chosen: list[np.ndarray], size: int) -> tuple[np.ndarray, np.ndarray
     support_xy = np.full((len(chosen), size, *chosen[0].shape[1:]), np.nan, np.float32)
     for w, places in enumerate(chosen):
         support_xy[w, : len(places)] = places
-    return support_xy, np.isfinite(support_xy).all(-1)
+    seen: np.ndarray = np.isfinite(support_xy).all(-1)
+    return support_xy, seen
 
 
 def _first_places(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -176,13 +175,13 @@ def lazy_support(
     float32 DataArray (window, support, step, coord)
         In one chunk; NaN where hidden or unused.
     """
-    import dask
     import dask.array as da
     import xarray as xr
+    from dask.delayed import delayed
 
-    propose = dask.delayed(partial(proposals, plan=plan), pure=True)
-    join = dask.delayed(partial(merged, frame_size=frame_size), pure=True)
-    last = dask.delayed(partial(pack, frame_size=frame_size, size=size), pure=True)
+    propose = delayed(partial(proposals, plan=plan), pure=True)
+    join = delayed(partial(merged, frame_size=frame_size), pure=True)
+    last = delayed(partial(pack, frame_size=frame_size, size=size), pure=True)
     level = [
         propose(*(a.data.to_delayed().item() for a in block))
         for block in _track_blocks(xy, visible)
