@@ -121,8 +121,7 @@ def _packed(chosen: list[np.ndarray], size: int) -> tuple[np.ndarray, np.ndarray
     support_xy = np.full((len(chosen), size, *chosen[0].shape[1:]), np.nan, np.float32)
     for w, places in enumerate(chosen):
         support_xy[w, : len(places)] = places
-    seen: np.ndarray = np.isfinite(support_xy).all(-1)
-    return support_xy, seen
+    return support_xy, np.asarray(np.isfinite(support_xy).all(-1))
 
 
 def _first_places(places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,5 @@
+"""More tracks than memory holds, more machines than one, more videos than one."""
+
+from seurat_tracks.large.to_store import lift_store
+
+__all__ = ["lift_store"]
