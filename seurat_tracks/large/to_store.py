@@ -29,6 +29,21 @@ from seurat_tracks.large.work import Work
 if TYPE_CHECKING:
     import xarray as xr
 
+DEFAULTS: dict[str, Any] = {
+    "depth": None,
+    "video": None,
+    "intrinsics": None,
+    "poses": None,
+    "anchor": "robust",
+    "affine": None,
+    "model": "auto",
+    "device": "auto",
+    "fuse": "windows",
+    "strides": None,
+    "iterations": None,
+}
+"""Settings of a lift where nothing else is said."""
+
 MEMORY = 2**30 + 2**28
 """Bytes that the tasks of one process may take together, about."""
 
@@ -136,12 +151,14 @@ def lift_with(
     overwrite: bool = False,
     resume: bool = True,
     progress: bool = False,
+    threads: int | None = None,
     key: str | None = None,
     **settings: Any,
 ) -> None:
     """Do what `lift_store` does with a client that is connected, or with None.
 
-    ``key`` replaces the fingerprint that the store says it is of.
+    ``key`` replaces the fingerprint that the store says it is of; ``threads`` is how
+    many tasks this process works on at once, where it works itself.
     """
     place = _check_paths(source, target, overwrite=overwrite)
     job, measure = _plan(client, Path(source), place, **settings)
@@ -151,7 +168,15 @@ def lift_with(
         if client is not None:
             _check_reach(client, [Path(source).resolve(), work.folder])
         with _explained(work):
-            _run(job, measure, client, progress=progress, overwrite=overwrite, key=key)
+            _run(
+                job,
+                measure,
+                client,
+                threads=threads,
+                progress=progress,
+                overwrite=overwrite,
+                key=key,
+            )
 
 
 def _check_paths(source: Any, target: Any, *, overwrite: bool) -> Path:
@@ -242,6 +267,7 @@ def _run(
     measure: Any,
     client: Any,
     *,
+    threads: int | None,
     progress: bool,
     overwrite: bool,
     key: str | None,
@@ -260,7 +286,9 @@ def _run(
     if not work.done("checked"):
         validate_for_lift(ds)
         work.mark("checked")
-    threads = max(1, min(engine.cores(), engine.MOST_THREADS, MEMORY // _bytes(job, T)))
+    if threads is None:
+        room = MEMORY // (BYTES * task_tracks(T) * T)
+        threads = max(1, min(engine.cores(), engine.MOST_THREADS, room))
     steps: list[list[Step]] = []
     if "support_xy" not in ds:
         pieces = len(job.prepared(ds, support=False).pieces)
@@ -292,11 +320,6 @@ def _run(
 
 def _missing(steps: list[Step]) -> list[Step]:
     return [step for step in steps if not step.job.work.done(step.mark)]
-
-
-def _bytes(job: Job, T: int) -> int:
-    """Say what a task takes at its peak, about."""
-    return BYTES * task_tracks(T) * T
 
 
 def _measure(job: Job, ds: xr.Dataset, source: Any, *, progress: bool) -> None:
