@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -24,7 +24,7 @@ def each(
     client: Any = None,
     *,
     threads: int = 1,
-) -> Iterator[tuple[Any, Any]]:
+) -> Generator[tuple[Any, Any], None, None]:
     """Do the same with every item, in any order.
 
     Parameters
@@ -66,7 +66,7 @@ def cores() -> int:
 
 def _in_threads(
     work: Callable[[Any], Any], items: Sequence[Any], threads: int
-) -> Iterator[tuple[Any, Any]]:
+) -> Generator[tuple[Any, Any], None, None]:
     import torch
 
     threads = max(1, min(threads, len(items)))
@@ -96,9 +96,9 @@ def _in_threads(
 
 def _on_workers(
     work: Callable[[Any], Any], items: Sequence[Any], client: Any
-) -> Iterator[tuple[Any, Any]]:
+) -> Generator[tuple[Any, Any], None, None]:
     from distributed import CancelledError, KilledWorker, as_completed
-    from distributed.comm import CommClosedError
+    from distributed.comm.core import CommClosedError
 
     lost = (CancelledError, CommClosedError, KilledWorker)
     # pure=False: the same call may be made again after its files were removed

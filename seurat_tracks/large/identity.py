@@ -68,7 +68,7 @@ def of_array(values: Any) -> str:
     data = getattr(values, "data", None)
     for lazy in (values, data):
         if hasattr(lazy, "dask"):
-            return digest([shape, dtype, str(lazy.name)])
+            return digest([shape, dtype, str(getattr(lazy, "name", ""))])
     if isinstance(values, np.ndarray) and not isinstance(values, np.memmap):
         parts = [values]
     else:

@@ -146,19 +146,19 @@ def _rows(table: pd.DataFrame, what: str, folder: Path) -> list[dict[str, Any]]:
             f"are {', '.join(COLUMNS)}"
         )
     if table["path"].isna().any():
-        row = int(table["path"].isna().to_numpy().argmax())
-        raise SeuratTracksError(f"{what}: row {row} (from 0) has no path")
+        first = int(table["path"].isna().to_numpy().argmax())
+        raise SeuratTracksError(f"{what}: row {first} (from 0) has no path")
     if not len(table):
         raise SeuratTracksError(f"{what} has no rows: there is nothing to lift")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for record in table.to_dict("records"):
-        row = {str(k): v for k, v in record.items() if not pd_isna(v)}
+        row = {str(k): v for k, v in record.items() if not _is_empty(v)}
         row["path"] = folder / Path(str(row["path"]).strip()).expanduser()
         rows.append(row)
     return rows
 
 
-def pd_isna(value: Any) -> bool:
+def _is_empty(value: Any) -> bool:
     """Whether a cell is empty."""
     import pandas as pd
 

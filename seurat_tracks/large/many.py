@@ -1,4 +1,4 @@
-"""Lift many videos or files of tracks; what fails is listed, what is missing is done."""
+"""Lift many videos or files of tracks; what fails is listed."""
 
 from __future__ import annotations
 
@@ -264,8 +264,8 @@ def _refuse_others(items: list[_Item], there: list[_Item], overwrite: bool) -> N
         if not overwrite:
             raise StoreError(
                 f"{item.target}: it was made of another input, with other settings, or "
-                "by something else. Pass overwrite=True (--overwrite) to replace it, or "
-                "choose another folder"
+                "by something else. Pass overwrite=True (--overwrite) to replace it, "
+                "or choose another folder"
             )
         check_target(item.target, overwrite=True)
 

@@ -234,7 +234,7 @@ def _plan(client: Any, source: Path, target: Path, **settings: Any) -> tuple[Job
         **choices,
     }
     stated = scale.is_stated(depth)
-    small = depth
+    small: Any = depth
     if not stated:
         assert depth is not None
         metric = bool(depth.metric)
