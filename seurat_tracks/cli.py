@@ -253,8 +253,8 @@ def lift(
       seurat-tracks lift tracks.zarr -o clip.zarr --scheduler tcp://10.0.0.5:8786
 
     A store of tracks may be larger than memory; if it is interrupted, the same command
-    goes on where it stopped. The result then holds the depth ratio of every track with its standard error,
-    depth, and x, y, z in the camera's frame. In Python:
+    goes on where it stopped. The result holds the depth ratio of every track with its
+    standard error, depth, and x, y, z in the camera's frame. In Python:
     seurat_tracks.open("clip.zarr").
     """
     points = _queries(queries, grid)
@@ -282,11 +282,8 @@ def lift(
                     f"the store {source} brings its own tracks"
                 )
             from seurat_tracks.io.store import open_store
-            from seurat_tracks.schema import validate_for_lift
 
             ds = open_store(source)
-            with _reading(source):
-                validate_for_lift(ds)
             _refuse_misfit(ds, metric, camera)
             _note_assumed_camera(ds, camera)
             from seurat_tracks.large import lift_store

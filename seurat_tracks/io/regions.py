@@ -48,17 +48,28 @@ def fill_tracks(part: xr.Dataset, folder: Path, tracks: slice) -> None:
         Their positions. Two processes may fill the store at once if their tracks are
         in different chunks.
     """
-    lazy = _lazy(part, over_tracks=True)
-    done = part[lazy].reset_coords().compute(scheduler="synchronous")
-    for name in lazy:
-        at = tuple(tracks if dim == "track" else slice(None) for dim in done[name].dims)
-        _array(folder, name)[at] = done[name].values
+    names = [name for name in part.variables if _is_filled(name, part[name])]
+    done = part[names].reset_coords().compute(scheduler="synchronous")
+    # chunks of nothing but fill values are written too: a missing one is then damage
+    done.drop_vars([n for n in done.variables if n not in names]).to_zarr(
+        folder,
+        region={"track": tracks},
+        consolidated=False,
+        zarr_format=3,
+        write_empty_chunks=True,
+    )
 
 
 def fill_rest(ds: xr.Dataset, folder: Path) -> None:
     """Copy the lazy variables that have no tracks, such as support, piece by piece."""
-    for name in _lazy(ds, over_tracks=False):
-        target, variable = _array(folder, name), ds[name].variable
+    import zarr
+
+    lazy = [n for n, v in ds.variables.items() if v.chunks is not None]
+    for name in (n for n in lazy if "track" not in ds[n].dims):
+        target: Any = zarr.open(
+            folder / str(name), mode="r+", config={"write_empty_chunks": True}
+        )
+        variable = ds[name].variable
         if target.ndim == 0:
             target[...] = variable.compute(scheduler="synchronous").values
             continue
@@ -68,8 +79,17 @@ def fill_rest(ds: xr.Dataset, folder: Path) -> None:
             target[rows] = variable[rows].compute(scheduler="synchronous").values
 
 
-def finish(folder: Path, target: Path, backup: Path) -> None:
+def finish(ds: xr.Dataset, folder: Path, target: Path, backup: Path) -> None:
     """Mark a store complete and put it in place; what it replaces is deleted last.
+
+    Parameters
+    ----------
+    ds
+        As for `lay_out`; only names and dimensions are looked at.
+    folder, target
+        The filled store, and where it goes.
+    backup
+        Where a store that is there already steps aside.
 
     Raises
     ------
@@ -81,6 +101,8 @@ def finish(folder: Path, target: Path, backup: Path) -> None:
     short = []
     group = zarr.open_group(folder, mode="r", use_consolidated=False)
     for name, array in group.arrays():
+        if not _is_filled(name, ds[name]):
+            continue
         pairs = zip(array.shape, array.chunks, strict=True)
         expected = math.prod(-(-n // chunk) for n, chunk in pairs)
         found = _count_chunks(folder / name)
@@ -95,18 +117,8 @@ def finish(folder: Path, target: Path, backup: Path) -> None:
     _swap(folder, target, backup)
 
 
-def _lazy(ds: xr.Dataset, *, over_tracks: bool) -> list[Hashable]:
-    return [
-        name
-        for name, v in ds.variables.items()
-        if v.chunks is not None and ("track" in v.dims) is over_tracks
-    ]
-
-
-def _array(folder: Path, name: Hashable) -> Any:
-    import zarr
-
-    # chunks of nothing but fill values are written too: a missing one is then damage
-    return zarr.open_array(
-        folder / str(name), mode="r+", config={"write_empty_chunks": True}
+def _is_filled(name: Hashable, variable: xr.DataArray) -> bool:
+    """Whether a variable is written with the tracks; ids and names are laid out."""
+    return (
+        "track" in variable.dims and name != "track" and variable.dtype.kind in "biuf"
     )

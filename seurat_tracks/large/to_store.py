@@ -163,8 +163,13 @@ def lift_with(
     place = _check_paths(source, target, overwrite=overwrite)
     job, measure = _plan(client, Path(source), place, **settings)
     work = job.work
+    if not work.done("checked"):
+        from seurat_tracks.schema import validate_for_lift
+
+        validate_for_lift(job.tracks())
     with work.locked():
         work.open(resume=resume)
+        work.mark("checked")
         if client is not None:
             _check_reach(client, [Path(source).resolve(), work.folder])
         with _explained(work):
@@ -278,14 +283,10 @@ def _run(
     from seurat_tracks import scale
     from seurat_tracks.io.regions import finish, lay_out
     from seurat_tracks.io.store import check_target
-    from seurat_tracks.schema import validate_for_lift
 
     work = job.work
     ds = job.tracks()
     n, T = ds.sizes["track"], ds.sizes["time"]
-    if not work.done("checked"):
-        validate_for_lift(ds)
-        work.mark("checked")
     if threads is None:
         room = MEMORY // (BYTES * task_tracks(T) * T)
         threads = max(1, min(engine.cores(), engine.MOST_THREADS, room))
@@ -314,7 +315,7 @@ def _run(
             if step.name == "lift":
                 bar.update(min(job.region, n - bar.n))
     check_target(work.target, overwrite=overwrite)
-    finish(work.store, work.target, work.backup)
+    finish(job.lifted(), work.store, work.target, work.backup)
     work.remove()
 
 
@@ -382,7 +383,10 @@ def _explained(work: Work) -> Iterator[None]:
         yield
     except engine.LostWorkers as error:
         raise StoreError(f"{work.target}: {error}. {_kept(work)}") from error
-    except SeuratTracksError:
+    except SeuratTracksError as error:
+        # what cannot be lifted leaves nothing behind
+        if not isinstance(error, StoreError) and not any(work.finished()):
+            work.remove()
         raise
     except Exception as error:
         if _code(error) in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -395,9 +399,8 @@ def _explained(work: Work) -> Iterator[None]:
 
 
 def _kept(work: Work) -> str:
-    done = len(list((work.folder / "done").glob("lift-*")))
     return (
-        f"{done} finished regions are kept beside the target: the same call, or the "
+        f"{len(work.finished())} finished regions are kept beside the target: the same call, or the "
         "same command, goes on from there"
     )
 

@@ -50,6 +50,10 @@ class Work:
         """Whether a step is done."""
         return (self.folder / "done" / step).exists()
 
+    def finished(self) -> list[str]:
+        """Marks of the regions that are lifted."""
+        return [path.name for path in (self.folder / "done").glob("lift-*")]
+
     def mark(self, step: str) -> None:
         """Say that a step is done."""
         (self.folder / "done" / step).touch()
