@@ -400,8 +400,8 @@ def _explained(work: Work) -> Iterator[None]:
 
 def _kept(work: Work) -> str:
     return (
-        f"{len(work.finished())} finished regions are kept beside the target: the same call, or the "
-        "same command, goes on from there"
+        f"{len(work.finished())} finished regions are kept beside the target: the same "
+        "call, or the same command, goes on from there"
     )
 
 

@@ -51,7 +51,7 @@ class Work:
         return (self.folder / "done" / step).exists()
 
     def finished(self) -> list[str]:
-        """Marks of the regions that are lifted."""
+        """List the marks of the regions that are lifted."""
         return [path.name for path in (self.folder / "done").glob("lift-*")]
 
     def mark(self, step: str) -> None:

@@ -66,6 +66,7 @@ def points(n: int, frames: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarra
 
 def make_store(path: Path, tracks: int, frames: int, support: int) -> None:
     """Write tracks that never were in memory together."""
+    import dask
     import dask.array as da
     import xarray as xr
 
@@ -73,17 +74,28 @@ def make_store(path: Path, tracks: int, frames: int, support: int) -> None:
     from seurat_tracks.windows import plan_windows
 
     time_axis = np.arange(frames)
-    sizes = [min(CHUNK, tracks - i) for i in range(0, tracks, CHUNK)]
+    ids = da.arange(tracks, chunks=CHUNK)
 
-    def block(block_info: Any = None, *, which: int) -> np.ndarray:
-        at = block_info[None]
-        n = at["chunk-shape"][0]
-        return points(n, time_axis, at["chunk-location"][0])[which]
+    def block(ids: np.ndarray, which: int) -> np.ndarray:
+        return points(len(ids), time_axis, int(ids[0]))[which]
 
-    xy = da.map_blocks(
-        block, which=0, dtype=np.float32, chunks=(sizes, (frames,), (2,))
+    sizes = ids.chunks[0]
+    xy = ids.map_blocks(
+        block,
+        0,
+        dtype=np.float32,
+        new_axis=[1, 2],
+        chunks=(sizes, (frames,), (2,)),
+        meta=np.empty((0, 0, 0), np.float32),
     )
-    visible = da.map_blocks(block, which=1, dtype=bool, chunks=(sizes, (frames,)))
+    visible = ids.map_blocks(
+        block,
+        1,
+        dtype=bool,
+        new_axis=[1],
+        chunks=(sizes, (frames,)),
+        meta=np.empty((0, 0), bool),
+    )
     empty = from_arrays(np.zeros((1, frames, 2), np.float32), frame_size=SIZE)
     ds = xr.Dataset(
         {
@@ -100,7 +112,7 @@ def make_store(path: Path, tracks: int, frames: int, support: int) -> None:
     if support:
         plan = plan_windows(frames)
         steps = np.maximum(plan.frames, 0)
-        places, seen = points(support, time_axis, 10**6)
+        places, seen = points(support, time_axis, 10**9)
         ds = ds.assign(
             support_xy=(
                 ("window", "support", "step", "coord"),
@@ -113,8 +125,6 @@ def make_store(path: Path, tracks: int, frames: int, support: int) -> None:
         ).assign_coords(
             window_start=("window", plan.start), window_stride=("window", plan.stride)
         )
-    import dask
-
     with dask.config.set(scheduler="synchronous"):
         ds.seurat.save(path)
 
