@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from seurat_tracks.io.formats import export, read
     from seurat_tracks.io.store import open_store as open
     from seurat_tracks.io.video import open_video
+    from seurat_tracks.large.many import lift_many
+    from seurat_tracks.large.to_store import lift_store
     from seurat_tracks.lift import depth_ratio, lift3d
     from seurat_tracks.model.pretrained import load_model
     from seurat_tracks.reasons import quality
@@ -41,6 +43,8 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "export": ("seurat_tracks.io.formats", "export"),
     "from_arrays": ("seurat_tracks.io.arrays", "from_arrays"),
     "lift3d": ("seurat_tracks.lift", "lift3d"),
+    "lift_many": ("seurat_tracks.large.many", "lift_many"),
+    "lift_store": ("seurat_tracks.large.to_store", "lift_store"),
     "load_model": ("seurat_tracks.model.pretrained", "load_model"),
     "open": ("seurat_tracks.io.store", "open_store"),
     "open_video": ("seurat_tracks.io.video", "open_video"),
@@ -59,6 +63,8 @@ __all__ = [
     "export",
     "from_arrays",
     "lift3d",
+    "lift_many",
+    "lift_store",
     "load_model",
     "open",
     "open_video",

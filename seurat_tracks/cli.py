@@ -99,6 +99,14 @@ ModelName = Annotated[
     str, typer.Option("--model", help="Weights: a shipped name, auto, or a path.")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Dask scheduler whose workers do the work, such as tcp://10.0.0.5:8786.",
+    ),
+]
 
 
 @app.command()
@@ -218,6 +226,14 @@ def lift(
     grid: Grid = None,
     tracker: TrackerName = "lk",
     tracker_set: TrackerSettings = None,
+    scheduler: Scheduler = None,
+    restart: Annotated[
+        bool,
+        typer.Option(
+            "--restart",
+            help="Begin anew where an unfinished lift of a store is there.",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -234,8 +250,11 @@ def lift(
 
       seurat-tracks lift clip.mp4 -o clip.zarr --depth depth-pro --download
 
-    The store then holds the depth ratio of every track with its standard error,
-    depth, and x, y, z in the camera's frame. In Python:
+      seurat-tracks lift tracks.zarr -o clip.zarr --scheduler tcp://10.0.0.5:8786
+
+    A store of tracks may be larger than memory; if it is interrupted, the same command
+    goes on where it stopped. The result holds the depth ratio of every track with its
+    standard error, depth, and x, y, z in the camera's frame. In Python:
     seurat_tracks.open("clip.zarr").
     """
     points = _queries(queries, grid)
@@ -263,34 +282,156 @@ def lift(
                     f"the store {source} brings its own tracks"
                 )
             from seurat_tracks.io.store import open_store
-            from seurat_tracks.schema import validate_for_lift
 
             ds = open_store(source)
-            with _reading(source):
-                validate_for_lift(ds)
             _refuse_misfit(ds, metric, camera)
+            _note_assumed_camera(ds, camera)
+            from seurat_tracks.large import lift_store
+
+            with _reading(source):
+                lift_store(
+                    source,
+                    out,
+                    overwrite=overwrite,
+                    resume=not restart,
+                    scheduler=scheduler,
+                    progress=_bars(quiet),
+                    depth=metric,
+                    intrinsics=camera,
+                    model=model,
+                    device=device,
+                    fuse=fuse.value,
+                )
+            _say_saved(open_store(out), out, quiet)
         else:
+            if scheduler is not None or restart:
+                raise typer.BadParameter(
+                    f"--scheduler and --restart are for stores of tracks; {source} is "
+                    "a video: seurat-tracks track it first, or see lift-many"
+                )
             from seurat_tracks.io.video import open_video
 
             video = open_video(source)
             _refuse_misfit(_blank(video), metric, camera)
             ds = _track(video, points, tracker, settings, quiet)
-        if camera is None and "intrinsics" not in ds.attrs:
-            typer.echo(
-                "note: neither --fov nor --intrinsics was given: a horizontal field of "
-                "view of 60 degrees is assumed, so x and y in 3D are guesses",
-                err=True,
+            _note_assumed_camera(ds, camera)
+            lifted = ds.seurat.lift3d(
+                depth=metric,
+                intrinsics=camera,
+                model=model,
+                device=device,
+                fuse=fuse.value,
+                progress=_bars(quiet),
             )
-            warnings.filterwarnings("ignore", message="no camera intrinsics given")
-        lifted = ds.seurat.lift3d(
+            _save(lifted, out, overwrite, quiet)
+
+
+@app.command("lift-many")
+def lift_many(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="INPUTS",
+            help="A folder; a CSV table with the columns path and, if wanted, name, "
+            "depth, fov; or several videos, stores and files of tracks.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Folder of the stores and the summary.")
+    ],
+    depth: Annotated[
+        str | None,
+        typer.Option("--depth", metavar="METRES|MODEL", help="As for lift."),
+    ] = None,
+    fov: Annotated[
+        float | None,
+        typer.Option("--fov", metavar="DEGREES", help="Horizontal field of view."),
+    ] = None,
+    intrinsics: Annotated[
+        str | None,
+        typer.Option("--intrinsics", metavar="FX,FY,CX,CY", help="Instead of --fov."),
+    ] = None,
+    model: ModelName = "auto",
+    device: Device = "auto",
+    queries: Queries = None,
+    grid: Grid = None,
+    tracker: TrackerName = "lk",
+    tracker_set: TrackerSettings = None,
+    read_options: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--read",
+            metavar="NAME=VALUE",
+            help="An option of files of tracks, such as frame_size=[640,480]; again "
+            "for more.",
+        ),
+    ] = None,
+    scheduler: Scheduler = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace outputs of other input or other settings."
+        ),
+    ] = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Lift many videos, stores or files of tracks; what fails is listed.
+
+    The same command again does what is missing and nothing else.
+
+    [bold]Examples[/bold]
+
+      seurat-tracks lift-many videos/ -o lifted/ --depth 2.5 --fov 70
+
+      seurat-tracks lift-many table.csv -o lifted/
+
+      seurat-tracks lift-many a.mp4 b.mp4 tracks.csv -o lifted/ --scheduler ADDRESS
+
+    In OUT: NAME.zarr for each, summary.csv, and failures.csv if any failed; the exit
+    code is then 1.
+    """
+    points = _queries(queries, grid)
+    camera = _camera(fov, intrinsics)
+    track_settings = {"tracker": tracker, **points, **_named_values(tracker_set)}
+    reading = _named_values(read_options)
+    metric: Any = depth
+    with suppress(TypeError, ValueError):
+        metric = float(depth)  # type: ignore[arg-type]
+    with _reported(debug):
+        from seurat_tracks.large import lift_many as run
+
+        if "queries" in points:
+            track_settings["queries"] = _read_csv(points["queries"])
+        single = len(sources) == 1 and (
+            (sources[0].is_dir() and not _looks_like_store(sources[0]))
+            or sources[0].suffix.lower() == ".csv"
+        )
+        table = run(
+            sources[0] if single else list(sources),
+            out,
+            overwrite=overwrite,
+            scheduler=scheduler,
+            progress=_bars(quiet),
+            track=track_settings,
+            read=reading,
             depth=metric,
             intrinsics=camera,
             model=model,
             device=device,
-            fuse=fuse.value,
-            progress=_bars(quiet),
         )
-        _save(lifted, out, overwrite, quiet)
+        counts = table["status"].value_counts()
+        if not quiet:
+            text = ", ".join(f"{n} {status}" for status, n in counts.items())
+            typer.echo(f"{out}: {text}")
+        failed = table[table["status"] == "failed"]
+        if len(failed):
+            for row in failed.itertuples():
+                typer.echo(f"failed: {row.input}: {row.error}", err=True)
+            raise RuntimeError(
+                f"{len(failed)} of {len(table)} failed (see {out / 'failures.csv'}); "
+                "the same command tries these again"
+            )
 
 
 @app.command()
@@ -908,9 +1049,24 @@ def _read_csv(path: Path) -> Any:
     return table.rename(columns=lambda name: str(name).strip())
 
 
+def _note_assumed_camera(ds: xr.Dataset, camera: Any) -> None:
+    if camera is None and "intrinsics" not in ds.attrs:
+        typer.echo(
+            "note: neither --fov nor --intrinsics was given: a horizontal field of "
+            "view of 60 degrees is assumed, so x and y in 3D are guesses",
+            err=True,
+        )
+        warnings.filterwarnings("ignore", message="no camera intrinsics given")
+
+
 def _save(ds: xr.Dataset, out: Path, overwrite: bool, quiet: bool) -> None:
     lazy = any(v.chunks is not None for v in ds.variables.values())
     ds.seurat.save(out, overwrite=overwrite, progress=lazy and _bars(quiet))
+    _say_saved(ds, out, quiet)
+
+
+def _say_saved(ds: xr.Dataset, out: Path, quiet: bool) -> None:
+    """Say what a store that was just written holds."""
     if "depth" in ds:
         _note_missing_depth(out)
     if quiet:

@@ -131,6 +131,7 @@ def anchor(
     video: Any = None,
     affine: Affine | None = None,
     gains: bool = True,
+    fit: xr.DataArray | None = None,
 ) -> xr.Dataset:
     """Turn depth ratios into depth.
 
@@ -155,6 +156,8 @@ def anchor(
         relative.
     gains
         For "robust": whether the source may err by a common factor in each frame.
+    fit
+        For "robust": what `source_fit` found elsewhere. None looks at tracks of `ds`.
 
     Returns
     -------
@@ -176,7 +179,7 @@ def anchor(
     """
     import xarray as xr
 
-    from seurat_tracks.depth import Known, kind_of, resolve_depth
+    from seurat_tracks.depth import resolve_depth
 
     if anchor not in ("robust", "median"):
         raise DepthError(f'anchor must be "robust" or "median", got {anchor!r}')
@@ -187,14 +190,11 @@ def anchor(
             f"ds.seurat.depth_ratio() first"
         )
     source = resolve_depth(depth, video=video, affine=True)
-    if affine is None and source is not None:
-        affine = AFFINE_KINDS.get(kind_of(source))
-    if affine not in (None, "depth", "disparity"):
-        raise DepthError(f'affine must be "depth", "disparity" or None, got {affine!r}')
+    affine = affine_of(source, affine)
     ds = ds.drop_vars(DERIVED, errors="ignore")
     bare = _bare(ds["log_depth_ratio"])
     sigma = None
-    stated = source is None or source.span == "track" or isinstance(source, Known)
+    stated = is_stated(source)
     if affine and (stated or anchor == "median"):
         raise DepthError(
             f"affine={affine!r} needs a source that gives depth in many frames, and "
@@ -224,7 +224,7 @@ def anchor(
                 output_dtypes=[np.float32],
             )
         else:
-            scale, sigma = _robust(inputs, time, affine, gains)
+            scale, sigma = _robust(inputs, time, affine, gains, fit)
     scale = scale.astype(np.float32)
     values = (scale * np.exp(bare)).astype(np.float32)
     metric = units == "m"
@@ -256,28 +256,101 @@ def _bare(array: xr.DataArray) -> xr.DataArray:
     return array.drop_vars(list(array.coords))
 
 
-def _robust(
-    inputs: list[xr.DataArray], time: np.ndarray, affine: Affine | None, gains: bool
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Scale and its sigma: what the source is like from some tracks, then all alone."""
+def is_stated(source: Any) -> bool:
+    """Whether a person said what the depth is, or nobody did: it then goes unjudged."""
+    from seurat_tracks.depth import Known
+
+    return source is None or source.span == "track" or isinstance(source, Known)
+
+
+def affine_of(source: Any, affine: Any = None) -> Affine | None:
+    """Say what relative depth is fitted in: as asked, else by the source's own kind.
+
+    Raises
+    ------
+    DepthError
+        If `affine` is neither "depth" nor "disparity" nor None.
+    """
+    from seurat_tracks.depth import kind_of
+
+    if affine is None and source is not None:
+        return AFFINE_KINDS.get(kind_of(source))
+    if affine not in (None, "depth", "disparity"):
+        raise DepthError(f'affine must be "depth", "disparity" or None, got {affine!r}')
+    found: Affine | None = affine
+    return found
+
+
+def learns(source: Any, anchor: Anchor) -> bool:
+    """Whether anchoring first learns from some tracks how the source errs."""
+    return anchor == "robust" and not is_stated(source)
+
+
+def learning_tracks(n_tracks: int) -> slice:
+    """Tracks, evenly spread over all, from which that is learnt."""
+    from seurat_tracks.robust import MOST_TRACKS
+
+    return slice(None, None, max(1, -(-n_tracks // MOST_TRACKS)))
+
+
+def source_fit(
+    log_ratio: xr.DataArray,
+    visible: xr.DataArray,
+    measured: xr.DataArray,
+    *,
+    affine: Affine | None = None,
+    gains: bool = True,
+) -> xr.DataArray:
+    """Learn how a depth source errs; lazy if the tracks are.
+
+    Parameters
+    ----------
+    log_ratio, visible, measured
+        As for `seurat_tracks.robust.fit_source`, dims track and time; a few hundred
+        tracks are enough (`learning_tracks`).
+    affine, gains
+        As for `anchor`.
+
+    Returns
+    -------
+    float64 DataArray (fit,)
+        `seurat_tracks.robust.SourceFit.pack`.
+    """
     import xarray as xr
 
-    from seurat_tracks.robust import MOST_TRACKS, SourceFit, fit_source, robust_scale
+    from seurat_tracks.robust import fit_source
 
-    ratio, visible, measured, _ = inputs
-    step = max(1, -(-ratio.sizes["track"] // MOST_TRACKS))
-    some = [v.isel(track=slice(None, None, step)) for v in (ratio, visible, measured)]
-    if ratio.chunks is not None:
+    some = [_bare(v) for v in (log_ratio, visible, measured)]
+    if any(v.chunks is not None for v in some):
         some = [v.chunk(-1) for v in some]
-    fit = xr.apply_ufunc(
+    return xr.apply_ufunc(
         lambda *arrays: fit_source(*arrays, affine=affine, gains=gains).pack(),
         *some,
         input_core_dims=[["track", "time"]] * 3,
         output_core_dims=[["fit"]],
         dask="parallelized",
         output_dtypes=[np.float64],
-        dask_gufunc_kwargs={"output_sizes": {"fit": ratio.sizes["time"] + 4}},
+        dask_gufunc_kwargs={"output_sizes": {"fit": log_ratio.sizes["time"] + 4}},
     )
+
+
+def _robust(
+    inputs: list[xr.DataArray],
+    time: np.ndarray,
+    affine: Affine | None,
+    gains: bool,
+    fit: xr.DataArray | None,
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Scale and its sigma: what the source is like from some tracks, then all alone."""
+    import xarray as xr
+
+    from seurat_tracks.robust import SourceFit, robust_scale
+
+    if fit is None:
+        some = learning_tracks(inputs[0].sizes["track"])
+        fit = source_fit(
+            *(v.isel(track=some) for v in inputs[:3]), affine=affine, gains=gains
+        )
 
     def both(*arrays: np.ndarray) -> np.ndarray:
         *rest, packed = arrays

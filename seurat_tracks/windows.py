@@ -126,6 +126,48 @@ def plan_windows(
     )
 
 
+def split_windows(plan: WindowPlan, n_frames: int, piece: int) -> list[np.ndarray]:
+    """Sort windows into pieces of time, for work that need not see all frames at once.
+
+    Parameters
+    ----------
+    plan
+        The windows.
+    n_frames
+        Length of the video in frames.
+    piece
+        Frames in which the windows of one piece begin, about.
+
+    Returns
+    -------
+    list of int array
+        For every piece that has any, the windows that begin in it, in the plan's order.
+    """
+    pieces = max(1, round(n_frames / piece))
+    own = np.minimum(plan.start * pieces // n_frames, pieces - 1)
+    return [np.flatnonzero(own == p) for p in range(pieces) if (own == p).any()]
+
+
+def window_piece(plan: WindowPlan, index: np.ndarray) -> tuple[WindowPlan, slice]:
+    """Give some windows as a plan of their own, and the frames that it counts from.
+
+    Returns
+    -------
+    WindowPlan, slice
+        Positions of the plan count from the slice's start.
+    """
+    frames = plan.frames[index]
+    begin, end = int(frames[:, 0].min()), int(frames.max()) + 1
+    return (
+        WindowPlan(
+            plan.start[index] - begin,
+            plan.stride[index],
+            np.where(frames >= 0, frames - begin, -1),
+        ),
+        slice(begin, end),
+    )
+
+
 def plan_from_starts(
     start: np.ndarray,
     stride: np.ndarray,

@@ -52,6 +52,12 @@ class Constant:
         import xarray as xr
 
         shape = (ds.sizes["track"], ds.sizes["time"])
+        if ds["xy"].chunks is not None:
+            import dask.array as da
+
+            chunks = (ds["xy"].chunksizes["track"], -1)
+            full = da.full(shape, self.metres, dtype=np.float32, chunks=chunks)
+            return xr.DataArray(full, dims=("track", "time"))
         return xr.DataArray(
             np.broadcast_to(np.float32(self.metres), shape), dims=("track", "time")
         )

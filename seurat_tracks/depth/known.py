@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -110,13 +111,39 @@ class Known:
                 f"known depths do not fit the tracks: {'; '.join(faults)}; track ids "
                 f"here are like {list(row)[:3]}, frames {min(column)} to {max(column)}"
             )
-        out = np.full((len(row), len(column)), np.nan, dtype=np.float32)
-        if self.spread:
-            out[:] = np.median(list(self.depths.values()))
-            for track, _ in self.depths:
-                out[row[track]] = np.nan
+        rest = np.median(list(self.depths.values())) if self.spread else np.nan
+        known: dict[int, np.ndarray] = {}
         for (track, frame), metres in self.depths.items():
-            out[row[track], slice(None) if frame is None else column[frame]] = metres
+            line = known.setdefault(
+                row[track], np.full(len(column), np.nan, np.float32)
+            )
+            line[slice(None) if frame is None else column[frame]] = metres
+
+        def lines(begin: int, end: int) -> np.ndarray:
+            out = np.full((end - begin, len(column)), rest, dtype=np.float32)
+            for i in range(begin, end):
+                if i in known:
+                    out[i - begin] = known[i]
+            return out
+
+        out: Any
+        if ds["xy"].chunks is None:
+            out = lines(0, len(row))
+        else:
+            import dask.array as da
+            from dask.delayed import delayed
+
+            ends = np.cumsum(ds["xy"].chunksizes["track"]).tolist()
+            out = da.concatenate(
+                [
+                    da.from_delayed(
+                        delayed(lines, pure=False)(begin, end),
+                        (end - begin, len(column)),
+                        dtype=np.float32,
+                    )
+                    for begin, end in pairwise([0, *ends])
+                ]
+            )
         self._refuse_hidden(ds, row, column)
         result = xr.DataArray(out, dims=("track", "time"))
         return distance_to_depth(result, ds, self.name) if self.ray_length else result

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import logging
+import math
 import os
 import shutil
 import time
@@ -28,7 +29,7 @@ STORE_MARK = "seurat_tracks_store"
 """Root attribute written last: a store without it was never finished."""
 
 CHUNK_BYTES = 4 * 2**20
-"""What a chunk of `xy` aims at, uncompressed."""
+"""What a chunk of `xy` holds at most, uncompressed, if time is short enough."""
 
 MIN_TRACKS, MAX_TRACKS = 512, 4096
 """Tracks in a chunk, at least and at most."""
@@ -85,10 +86,11 @@ def save(
 
     Notes
     -----
-    Chunks hold all frames and both coordinates of 512 to 4096 tracks, about 4 MiB of
-    `xy`. When 512 tracks alone exceed 16 MiB (videos of more than 4096 frames), time
-    is cut too. Each chunk carries a CRC32C checksum. Strings are stored with variable
-    length, metadata is not consolidated (both as the Zarr v3 specification has them).
+    Chunks hold all frames and both coordinates of 512, 1024, 2048 or 4096 tracks, 2 to
+    4 MiB of `xy`. When 512 tracks alone exceed 16 MiB (videos of more than 4096
+    frames), time is cut too. Each chunk carries a CRC32C checksum. Strings are stored
+    with variable length, metadata is not consolidated (both as the Zarr v3
+    specification has them).
     """
     validate(ds, values=False)
     given, target = Path(path), _local(path)
@@ -214,7 +216,9 @@ def chunk_sizes(n_tracks: int, n_frames: int) -> dict[str, int]:
         variables of one store line up.
     """
     per_track = _XY_BYTES * max(n_frames, 1)
-    tracks = min(max(CHUNK_BYTES // per_track, MIN_TRACKS), MAX_TRACKS)
+    # a power of two, so that chunks of different videos fit into one another
+    tracks = 2 ** int(math.log2(max(CHUNK_BYTES // per_track, MIN_TRACKS)))
+    tracks = min(tracks, MAX_TRACKS)
     frames = n_frames
     if MIN_TRACKS * per_track > _LONG_FACTOR * CHUNK_BYTES:
         frames = CHUNK_BYTES // (MIN_TRACKS * _XY_BYTES)
@@ -431,6 +435,11 @@ def _root_attributes(target: Path) -> dict[str, Any]:
             if old
             else ". Check the path"
         )
+        if any(target.parent.glob(f".{target.name}.*.partial/lift.json")):
+            hint = (
+                ", but an unfinished lift to it: the same call of lift_store, or the "
+                "same command, goes on from there"
+            )
         raise StoreError(f"{target}: there is no such store{hint}")
     if not target.is_dir():
         raise StoreError(

@@ -111,7 +111,7 @@ def test_zarr_format_and_layout(tmp_path, make_tracks):
 def test_chunk_sizes():
     assert chunk_sizes(10, 20) == {"track": 10, "time": 20}
     assert chunk_sizes(10**6, 1) == {"track": 4096, "time": 1}
-    assert chunk_sizes(10**6, 300) == {"track": 1747, "time": 300}
+    assert chunk_sizes(10**6, 300) == {"track": 1024, "time": 300}
     assert chunk_sizes(10**6, 4096) == {"track": 512, "time": 4096}
     assert chunk_sizes(10**6, 100_000) == {"track": 512, "time": 1024}
     assert chunk_sizes(1, 100_000) == {"track": 1, "time": 1024}
