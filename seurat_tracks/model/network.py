@@ -7,7 +7,8 @@ support of that frame, never to another query: every query's answer is its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -36,6 +37,9 @@ from seurat_tracks.model.rigid import (
 SMALLEST = 3e-4
 """Least Laplace scale of an error, natural-log units: nothing is known better."""
 
+TOGETHER = 4
+"""Points whose frames are attended to in one go; see `Attention.within`."""
+
 
 class Prediction(NamedTuple):
     """What the network says of each point and frame of a window.
@@ -63,6 +67,8 @@ class SupportState:
     visible : bool Tensor (B, M, T)
     seen : bool Tensor (B, M)
         Seen anywhere in the window; the others are masked in attention.
+    mask : bool Tensor (B, M) or None
+        The same; None where all are seen, which is faster.
     scale, mean : Tensor (B,), Tensor (B, T, 2)
         From `motion_scale`.
     motions : list of RigidMotion
@@ -70,17 +76,21 @@ class SupportState:
     features : list of list of Tensor (B, M, T, C)
         Input of every layer, per iteration: what queries attend to (Eq. 6).
     predictions : list of Prediction
-        Per iteration.
+        Per iteration; without the last one where only queries are asked about.
+    keys : list of list of (Tensor, Tensor)
+        Keys and values of `features` as queries read them, worked out once.
     """
 
     xy: Tensor
     visible: Tensor
     seen: Tensor
+    mask: Tensor | None
     scale: Tensor
     mean: Tensor
     motions: list[RigidMotion]
     features: list[list[Tensor]]
     predictions: list[Prediction]
+    keys: list[list[tuple[Tensor, Tensor]]] = field(default_factory=list)
 
 
 class Attention(nn.Module):
@@ -93,20 +103,35 @@ class Attention(nn.Module):
         self.key_value = nn.Linear(width, 2 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Attend from x (A, N, C) to context (A, M, C); mask (A, 1, 1, M)."""
-        q = self.query(x)
+    def project(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (A, H, M, C / H) of a context (A, M, C)."""
         k, v = self.key_value(context).chunk(2, dim=-1)
-        q, k, v = (a.unflatten(-1, (self.heads, -1)).transpose(1, 2) for a in (q, k, v))
-        if q.device.type == "cpu":
-            # the CPU's fused attention is faster in float32 than in bfloat16
-            with torch.autocast("cpu", enabled=False):
-                y = F.scaled_dot_product_attention(
-                    q.float(), k.float(), v.float(), attn_mask=mask
-                )
-        else:
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self._heads(k), self._heads(v)
+
+    def forward(self, x: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend from x (A, N, C) to what `project` gave; mask (A or 1, 1, N or 1, M).
+
+        One kernel that never holds all weights (Dao et al. 2022).
+        """
+        y = F.scaled_dot_product_attention(self._heads(self.query(x)), k, v, mask)
         return self.out(y.transpose(1, 2).flatten(-2))
+
+    def within(self, x: Tensor) -> Tensor:
+        """Attend within each of many short sequences, x (A, T, C).
+
+        A kernel's tiles are longer than a window: some sequences are laid end to end
+        and a mask keeps them apart, which is the same and faster.
+        """
+        A, T, C = x.shape
+        many = math.gcd(A, TOGETHER)
+        apart = torch.eye(many, dtype=torch.bool, device=x.device)
+        apart = apart.repeat_interleave(T, 0).repeat_interleave(T, 1)
+        x = x.reshape(A // many, many * T, C)
+        y = self(x, *self.project(x), apart[None, None] if many > 1 else None)
+        return y.reshape(A, T, C)
+
+    def _heads(self, a: Tensor) -> Tensor:
+        return a.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class Perceptron(nn.Sequential):
@@ -136,21 +161,32 @@ class Layer(nn.Module):
         self.norm_space_mlp = nn.LayerNorm(width)
         self.space_mlp = Perceptron(width, hidden)
 
-    def forward(self, x: Tensor, support: Tensor | None, mask: Tensor) -> Tensor:
-        """Update tokens x (B, N, T, C); support (B, M, T, C), None for x itself.
+    def keys(self, support: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B T, H, M, C / H) of support tokens (B, M, T, C)."""
+        y = self.norm_support(support).transpose(1, 2)
+        return self.space.project(y.flatten(0, 1))
 
-        mask is bool (B, M), True where the support point counts.
+    def forward(
+        self,
+        x: Tensor,
+        keys: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+    ) -> Tensor:
+        """Update tokens x (B, N, T, C).
+
+        keys are those of the support, None for x itself; mask is bool (B, M), True
+        where the support point counts, or None if all do.
         """
         B, N, T, C = x.shape
         y = self.norm_time(x).reshape(B * N, T, C)
-        x = x + self.time(y, y).reshape(B, N, T, C)
+        x = x + self.time.within(y).reshape(B, N, T, C)
         x = x + self.time_mlp(self.norm_time_mlp(x))
-        context = x if support is None else support
-        M = context.shape[1]
+        k, v = self.keys(x) if keys is None else keys
         y = self.norm_space(x).transpose(1, 2).reshape(B * T, N, C)
-        k = self.norm_support(context).transpose(1, 2).reshape(B * T, M, C)
-        keys = mask[:, None].expand(B, T, M).reshape(B * T, 1, 1, M)
-        z = self.space(y, k, keys).reshape(B, T, N, C).transpose(1, 2)
+        if mask is not None:
+            M = mask.shape[1]
+            mask = mask[:, None].expand(B, T, M).reshape(B * T, 1, 1, M)
+        z = self.space(y, k, v, mask).reshape(B, T, N, C).transpose(1, 2)
         x = x + z
         return x + self.space_mlp(self.norm_space_mlp(x))
 
@@ -207,7 +243,8 @@ class Branch(nn.Module):
         pairs, weight = pair_features(
             xy, visible, support.xy, support.visible, index, valid, support.scale
         )
-        y = self.pair(pairs)  # B N T K P
+        dtype = self.embed.weight.dtype  # features are float32, whatever follows
+        y = self.pair(pairs.to(dtype))  # B N T K P
         pooled = []
         for part in (slice(None, config.near), slice(config.near, None)):
             w = weight[..., part, None].to(y.dtype)
@@ -217,9 +254,9 @@ class Branch(nn.Module):
             pooled.append((z * w).sum(-2) / w.sum(-2).clamp_min(1.0))
             # GELU is above -0.2, so that hidden neighbours never win the maximum
             pooled.append((z * w + (w - 1.0)).amax(-2).clamp_min(-1.0))
-        tokens = self.embed(alone) + self.pair_out(torch.cat(pooled, -1))
+        tokens = self.embed(alone.to(dtype)) + self.pair_out(torch.cat(pooled, -1))
         if told:
-            tokens = tokens + self.rigid(torch.cat(told, -1))
+            tokens = tokens + self.rigid(torch.cat(told, -1).to(dtype))
         return tokens + self.time.to(tokens.dtype), torch.stack(ratios, -1)
 
     def predict(self, x: Tensor, ratios: Tensor, scale: Tensor) -> Prediction:
@@ -229,11 +266,15 @@ class Branch(nn.Module):
         what the network says beyond them.
         """
         with torch.autocast(x.device.type, enabled=False):
-            last = self.norm(x.float())
-            y = F.linear(last, self.head.weight, self.head.bias)
+            norm, head = self.norm, self.head
+            last = F.layer_norm(
+                x.float(), x.shape[-1:], norm.weight.float(), norm.bias.float()
+            )
+            y = F.linear(last, head.weight.float(), head.bias.float())
             blend = torch.zeros_like(ratios[..., 0])
             if self.config.motions:
-                share = F.linear(last, self.blend.weight, self.blend.bias).softmax(-1)
+                weight, bias = self.blend.weight.float(), self.blend.bias.float()
+                share = F.linear(last, weight, bias).softmax(-1)
                 blend = (share * ratios).sum(-1)
         ratio, spread = y[..., 0], y[..., 1]
         s = scale[:, None, None]
@@ -249,7 +290,8 @@ class Branch(nn.Module):
         s = scale[:, None, None]
         ratio = (last.log_ratio.detach() / s).clamp(-8.0, 8.0)
         spread = (last.log_scale.detach() - s.log()).clamp(-8.0, 8.0)
-        return self.previous(torch.stack([ratio, spread], dim=-1))
+        told = torch.stack([ratio, spread], dim=-1)
+        return self.previous(told.to(self.previous.weight.dtype))
 
 
 class SeuratNetwork(nn.Module):
@@ -294,6 +336,8 @@ class SeuratNetwork(nn.Module):
         visible: Tensor,
         iterations: int | None = None,
         log_focal: Tensor | None = None,
+        *,
+        answers: bool = True,
     ) -> SupportState:
         """Encode the support of a batch of windows.
 
@@ -307,6 +351,9 @@ class SeuratNetwork(nn.Module):
             Refinement passes; the configuration's number by default.
         log_focal : Tensor (B,), optional
             Log focal length, half longer sides; NaN where unknown.
+        answers
+            Whether the support's own last prediction is wanted; queries need neither
+            it nor the last layer that leads to it.
 
         Returns
         -------
@@ -316,18 +363,23 @@ class SeuratNetwork(nn.Module):
         xy = fill_hidden(xy, visible)
         seen = visible.any(-1)
         scale, mean = motion_scale(xy, visible)
-        state = SupportState(xy, visible, seen, scale, mean, [], [], [])
+        mask = None if bool(seen.all()) else seen
+        state = SupportState(xy, visible, seen, mask, scale, mean, [], [], [])
         state.motions.extend(self._motions(state, log_focal))
         base, ratios = branch.tokens(xy, visible, state)
         last: Prediction | None = None
-        for _ in range(iterations or self.config.iterations):
+        passes = iterations or self.config.iterations
+        for i in range(passes):
             x = base + branch.feed_back(last, scale)
-            inputs = []
+            inputs: list[Tensor] = []
+            state.features.append(inputs)
             for layer in branch.layers:
                 inputs.append(x)
-                x = layer(x, None, seen)
+                ends = i == passes - 1 and len(inputs) == len(branch.layers)
+                if ends and not answers:
+                    return state
+                x = layer(x, None, mask)
             last = branch.predict(x, ratios, scale)
-            state.features.append(inputs)
             state.predictions.append(last)
         return state
 
@@ -349,10 +401,15 @@ class SeuratNetwork(nn.Module):
         base, ratios = branch.tokens(xy, visible, support)
         last: Prediction | None = None
         predictions = []
-        for inputs in support.features:
+        if not support.keys:
+            support.keys = [
+                [layer.keys(x) for layer, x in zip(branch.layers, inputs, strict=True)]
+                for inputs in support.features
+            ]
+        for keys in support.keys:
             x = base + branch.feed_back(last, support.scale)
-            for layer, context in zip(branch.layers, inputs, strict=True):
-                x = layer(x, context, support.seen)
+            for layer, key in zip(branch.layers, keys, strict=True):
+                x = layer(x, key, support.mask)
             last = branch.predict(x, ratios, support.scale)
             predictions.append(last)
         return predictions

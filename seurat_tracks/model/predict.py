@@ -115,6 +115,7 @@ def predict_windows(
                 torch.from_numpy(support_visible[part]).to(device),
                 iterations,
                 torch.full((part.stop - part.start,), log_focal, device=device),
+                answers=False,
             )
             width = max(1, few // (part.stop - part.start))
             for first in range(0, N, width):
