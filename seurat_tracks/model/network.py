@@ -37,6 +37,9 @@ from seurat_tracks.model.rigid import (
 SMALLEST = 3e-4
 """Least Laplace scale of an error, natural-log units: nothing is known better."""
 
+PAIRS = 16_384
+"""Pairs of points and frames that are read at once on the CPU."""
+
 TOGETHER = 4
 """Points whose frames are attended to in one go; see `Attention.within`."""
 
@@ -240,24 +243,52 @@ class Branch(nn.Module):
         index, valid = neighbours(
             xy[:, :, 0], support.xy[:, :, 0], support.seen, config.near, config.far
         )
-        pairs, weight = pair_features(
-            xy, visible, support.xy, support.visible, index, valid, support.scale
-        )
+        points = xy, visible, index, valid
+        # on the CPU, arrays that do not leave the heap; a longer one comes anew each time
+        few = PAIRS // (index.shape[-1] * xy.shape[2] * len(xy)) or 1
+        few = few if xy.device.type == "cpu" else xy.shape[1]
+        pooled = [
+            self.pool(support, *some)
+            for some in zip(*(a.split(few, 1) for a in points), strict=True)
+        ]
         dtype = self.embed.weight.dtype  # features are float32, whatever follows
-        y = self.pair(pairs.to(dtype))  # B N T K P
-        pooled = []
-        for part in (slice(None, config.near), slice(config.near, None)):
-            w = weight[..., part, None].to(y.dtype)
-            z = y[..., part, :]
-            if z.shape[-2] == 0:
-                z, w = y.new_zeros(*y.shape[:3], 1, y.shape[-1]), w.new_zeros(1, 1)
-            pooled.append((z * w).sum(-2) / w.sum(-2).clamp_min(1.0))
-            # GELU is above -0.2, so that hidden neighbours never win the maximum
-            pooled.append((z * w + (w - 1.0)).amax(-2).clamp_min(-1.0))
-        tokens = self.embed(alone.to(dtype)) + self.pair_out(torch.cat(pooled, -1))
+        tokens = self.embed(alone.to(dtype)) + self.pair_out(torch.cat(pooled, 1))
         if told:
             tokens = tokens + self.rigid(torch.cat(told, -1).to(dtype))
         return tokens + self.time.to(tokens.dtype), torch.stack(ratios, -1)
+
+    def pool(
+        self,
+        support: SupportState,
+        xy: Tensor,
+        visible: Tensor,
+        index: Tensor,
+        valid: Tensor,
+    ) -> Tensor:
+        """Read all pairs of some points; mean and maximum over neighbours (B, N, T, P).
+
+        Parameters are those of `seurat_tracks.model.features.pair_features`.
+        """
+        near = self.config.near
+        pairs, weight = pair_features(
+            xy, visible, support.xy, support.visible, index, valid, support.scale
+        )
+        y = pairs.flatten(1)
+        for linear in (self.pair[0], self.pair[2]):
+            y = F.gelu(torch.addmm(linear.bias[:, None], linear.weight, y.to(linear.weight.dtype)))
+        y = y.unflatten(1, pairs.shape[1:])
+        w = weight.to(y.dtype)
+        y = y * w
+        raised = y + (w - 1.0)
+        pooled = []
+        for part in (slice(None, near), slice(near, None)):
+            if w[part].shape[0] == 0:
+                pooled += [torch.zeros_like(y[:, 0]), torch.full_like(y[:, 0], -1.0)]
+                continue
+            pooled.append(y[:, part].sum(1) / w[part].sum(0).clamp_min(1.0))
+            # GELU is above -0.2, so that hidden neighbours never win the maximum
+            pooled.append(raised[:, part].amax(1).clamp_min(-1.0))
+        return torch.cat(pooled).permute(1, 2, 3, 0)
 
     def predict(self, x: Tensor, ratios: Tensor, scale: Tensor) -> Prediction:
         """Read log ratio and log error scale off the last tokens.
