@@ -297,15 +297,11 @@ class Branch(nn.Module):
         what the network says beyond them.
         """
         with torch.autocast(x.device.type, enabled=False):
-            norm, head = self.norm, self.head
-            last = F.layer_norm(
-                x.float(), x.shape[-1:], norm.weight.float(), norm.bias.float()
-            )
-            y = F.linear(last, head.weight.float(), head.bias.float())
+            last = self.norm(x.float())
+            y = F.linear(last, self.head.weight, self.head.bias)
             blend = torch.zeros_like(ratios[..., 0])
             if self.config.motions:
-                weight, bias = self.blend.weight.float(), self.blend.bias.float()
-                share = F.linear(last, weight, bias).softmax(-1)
+                share = F.linear(last, self.blend.weight, self.blend.bias).softmax(-1)
                 blend = (share * ratios).sum(-1)
         ratio, spread = y[..., 0], y[..., 1]
         s = scale[:, None, None]
@@ -332,7 +328,14 @@ class SeuratNetwork(nn.Module):
     ----------
     config
         Size of the network.
+
+    Attributes
+    ----------
+    even_batches : bool
+        Whether all batches should have one shape, since each new one is compiled.
     """
+
+    even_batches = False
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -341,6 +344,14 @@ class SeuratNetwork(nn.Module):
         self.query_branch = (
             self.support_branch if config.shared_branches else Branch(config)
         )
+
+    def lower(self, dtype: torch.dtype) -> None:
+        """Turn all weights but those of the heads to another type, in place."""
+        for branch in {self.support_branch, self.query_branch}:
+            for name, part in branch.named_children():
+                if name not in ("norm", "head", "blend"):
+                    part.to(dtype)
+            branch.time.data = branch.time.data.to(dtype)
 
     def _motions(
         self, support: SupportState, log_focal: Tensor | None
