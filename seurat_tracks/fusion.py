@@ -241,13 +241,13 @@ class _Windows:
         """Predicted error scale (N, W, K, K) of every pair of frames."""
         return torch.maximum(self.scale[..., None], self.scale[..., None, :])
 
-    def deviation(self) -> Tensor:
-        """Say what every pair (N, W, K, K) may be wrong by."""
+    def deviation(self, across: Tensor) -> Tensor:
+        """Say what every pair (N, W, K, K) may be wrong by; see `across`."""
         span = torch.from_numpy(self.frames[:, 1] - self.frames[:, 0]).clamp_min(1)
         span = span * (self.frames.shape[1] - 1)
         alike = (LONG_SPAN / span).pow(LIKE_ERRORS)[:, None, None]
         error = self.pair_scale() * alike + PAIR_FLOOR
-        return error * self.across().exp()
+        return error * across.exp()
 
     def across(self) -> Tensor:
         """Log factors (N, W, K, K) on errors of pairs across doubtful steps."""
@@ -260,13 +260,13 @@ class _Windows:
         sign = torch.ones(K, K, dtype=torch.float64).triu(1)
         return self.pair_scale().nan_to_num(posinf=0.0) * (sign - sign.T)
 
-    def disagreement(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def disagreement(self, x: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
         """Add up squares (N, W) of what curves x (N, W, K) leave, and of what is said.
 
         Over pairs in which the point is seen twice, with no doubtful step between.
         """
         seen = torch.from_numpy(self.seen & (self.frames >= 0)[None])
-        both = seen[..., None] & seen[..., None, :] & (self.across() == 0)
+        both = seen[..., None] & seen[..., None, :] & (across == 0)
         left, said = self.misfit(x), self.pair_scale().nan_to_num(posinf=0.0)
         return (left.square() * both).sum((2, 3)), (said.square() * both).sum((2, 3))
 
@@ -447,7 +447,8 @@ class RunningFit:
             raise ValueError("a fit needs windows: add_windows has not been called")
         length = n_frames - self.first
         n = -(-length // self.block)
-        deviation = windows.deviation()  # costly, and the same in all rounds
+        across = windows.across()  # costly, and the same in all rounds
+        deviation = windows.deviation(across)
         plain = weight = windows.weight(deviation)
         at = torch.from_numpy(np.maximum(windows.frames, 0))
         solution, variance = self._solve(windows, weight, n)
@@ -455,7 +456,8 @@ class RunningFit:
             misfit = windows.misfit(solution[..., 0][:, at])
             weight = plain / (misfit / deviation).clamp_min(1.0)
             solution, variance = self._solve(windows, weight, n)
-        left = torch.stack(windows.disagreement(solution[..., 0][:, at]), -1)
+        x = solution[..., 0][:, at]
+        left = torch.stack(windows.disagreement(x, across), -1)
         curve, slope = np.moveaxis(solution[:, :length].numpy(), -1, 0)
         spread = variance[:, :length].clamp_min(0.0).sqrt().numpy()
         # what all windows err alike adds up along the track, the rest averages out

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from seurat_tracks.depth.base import DepthSource
     from seurat_tracks.model.pretrained import Pretrained
+    from seurat_tracks.model.speed import Precision
     from seurat_tracks.robust import Affine
     from seurat_tracks.scale import Anchor
 
@@ -59,6 +60,8 @@ class _Settings:
     cuts: tuple[int, ...]
     focal: float | None
     progress: bool | None
+    precision: str
+    compiled: bool
 
 
 def depth_ratio(
@@ -69,6 +72,8 @@ def depth_ratio(
     fuse: Fuse = "windows",
     strides: Sequence[int] | None = None,
     iterations: int | None = None,
+    precision: Precision = "auto",
+    compile: bool = False,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Say how the depth of every track changes over time.
@@ -96,6 +101,12 @@ def depth_ratio(
         decides itself.
     iterations
         Refinement passes of the network; its own number by default.
+    precision
+        "float32", "bfloat16", or "auto": bfloat16 on CUDA, float32 elsewhere. What
+        each costs and brings is in docs/speed.md.
+    compile
+        Let torch.compile fuse the network's layers: worth its minute for many tracks
+        on a GPU.
     progress
         True or False for a bar or none; None: a bar in a notebook or on a terminal.
         Lazy tracks are lifted later: `save` has a bar, and Dask's
@@ -125,6 +136,8 @@ def depth_ratio(
         "fuse": fuse,
         "strides": strides,
         "iterations": iterations,
+        "precision": precision,
+        "compile": compile,
     }
     return _add_ratios(ds, prepare(ds, model, device, progress=progress, **settings))
 
@@ -143,6 +156,8 @@ def lift3d(
     fuse: Fuse = "windows",
     strides: Sequence[int] | None = None,
     iterations: int | None = None,
+    precision: Precision = "auto",
+    compile: bool = False,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Lift 2D tracks to 3D: ratios, then scale, then positions.
@@ -167,7 +182,7 @@ def lift3d(
         frame. Needs metric depth.
     anchor, affine
         How depth and ratios are brought together; see `seurat_tracks.scale.anchor`.
-    model, device, fuse, strides, iterations, progress
+    model, device, fuse, strides, iterations, precision, compile, progress
         As for `depth_ratio`.
 
     Returns
@@ -200,6 +215,8 @@ def lift3d(
         "fuse": fuse,
         "strides": strides,
         "iterations": iterations,
+        "precision": precision,
+        "compile": compile,
     }
     prepared = prepare(ds, model, device, progress=progress, **settings)
     fit = None
@@ -280,6 +297,8 @@ def prepare(
     fuse: Any = "windows",
     strides: Sequence[int] | None = None,
     iterations: int | None = None,
+    precision: Precision = "auto",
+    compile: bool = False,
     progress: bool | None = None,
     support: list[xr.DataArray] | None = None,
 ) -> Prepared:
@@ -291,13 +310,14 @@ def prepare(
         All tracks.
     device
         A torch device of those that will do the work.
-    model, fuse, strides, iterations, progress
+    model, fuse, strides, iterations, precision, compile, progress
         As for `depth_ratio`.
     support
         The places of `Prepared.support` as they were drawn earlier from the same lazy
         tracks; None draws them.
     """
     from seurat_tracks.model.pretrained import find_weights, load_model, shipped_models
+    from seurat_tracks.model.speed import resolve_precision
 
     path = find_weights(model)
     info = load_model(path)
@@ -314,6 +334,8 @@ def prepare(
         cuts=cuts,
         focal=_known_focal(ds),
         progress=progress if ds["xy"].chunks is None else False,
+        precision=resolve_precision(precision, device),
+        compiled=compile,
     )
     plan, pieces, pairs = _support(
         ds, info, cuts, strides, fuse, settings.frame_size, support
@@ -653,7 +675,13 @@ def _predicted(
             "visible to False there"
         )
     with _loading:  # threads that come first would load it more than once
-        network = cached_network(settings.weights, settings.digest, settings.device)
+        network = cached_network(
+            settings.weights,
+            settings.digest,
+            settings.device,
+            settings.precision,
+            settings.compiled,
+        )
     with alone_on(settings.device):
         return predict_windows(
             network,

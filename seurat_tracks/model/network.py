@@ -7,7 +7,8 @@ support of that frame, never to another query: every query's answer is its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -36,6 +37,12 @@ from seurat_tracks.model.rigid import (
 SMALLEST = 3e-4
 """Least Laplace scale of an error, natural-log units: nothing is known better."""
 
+PAIRS = 16_384
+"""Pairs of points and frames that are read at once on the CPU."""
+
+TOGETHER = 4
+"""Points whose frames are attended to in one go; see `Attention.within`."""
+
 
 class Prediction(NamedTuple):
     """What the network says of each point and frame of a window.
@@ -63,6 +70,8 @@ class SupportState:
     visible : bool Tensor (B, M, T)
     seen : bool Tensor (B, M)
         Seen anywhere in the window; the others are masked in attention.
+    mask : bool Tensor (B, M) or None
+        The same; None where all are seen, which is faster.
     scale, mean : Tensor (B,), Tensor (B, T, 2)
         From `motion_scale`.
     motions : list of RigidMotion
@@ -70,17 +79,21 @@ class SupportState:
     features : list of list of Tensor (B, M, T, C)
         Input of every layer, per iteration: what queries attend to (Eq. 6).
     predictions : list of Prediction
-        Per iteration.
+        Per iteration; without the last one where only queries are asked about.
+    keys : list of list of (Tensor, Tensor)
+        Keys and values of `features` as queries read them, worked out once.
     """
 
     xy: Tensor
     visible: Tensor
     seen: Tensor
+    mask: Tensor | None
     scale: Tensor
     mean: Tensor
     motions: list[RigidMotion]
     features: list[list[Tensor]]
     predictions: list[Prediction]
+    keys: list[list[tuple[Tensor, Tensor]]] = field(default_factory=list)
 
 
 class Attention(nn.Module):
@@ -93,20 +106,35 @@ class Attention(nn.Module):
         self.key_value = nn.Linear(width, 2 * width, bias=False)
         self.out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Attend from x (A, N, C) to context (A, M, C); mask (A, 1, 1, M)."""
-        q = self.query(x)
+    def project(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (A, H, M, C / H) of a context (A, M, C)."""
         k, v = self.key_value(context).chunk(2, dim=-1)
-        q, k, v = (a.unflatten(-1, (self.heads, -1)).transpose(1, 2) for a in (q, k, v))
-        if q.device.type == "cpu":
-            # the CPU's fused attention is faster in float32 than in bfloat16
-            with torch.autocast("cpu", enabled=False):
-                y = F.scaled_dot_product_attention(
-                    q.float(), k.float(), v.float(), attn_mask=mask
-                )
-        else:
-            y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self._heads(k), self._heads(v)
+
+    def forward(self, x: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend from x (A, N, C) to what `project` gave; mask (A or 1, 1, N or 1, M).
+
+        One kernel that never holds all weights (Dao et al. 2022).
+        """
+        y = F.scaled_dot_product_attention(self._heads(self.query(x)), k, v, mask)
         return self.out(y.transpose(1, 2).flatten(-2))
+
+    def within(self, x: Tensor) -> Tensor:
+        """Attend within each of many short sequences, x (A, T, C).
+
+        A kernel's tiles are longer than a window: some sequences are laid end to end
+        and a mask keeps them apart, which is the same and faster.
+        """
+        A, T, C = x.shape
+        many = math.gcd(A, TOGETHER)
+        apart = torch.eye(many, dtype=torch.bool, device=x.device)
+        apart = apart.repeat_interleave(T, 0).repeat_interleave(T, 1)
+        x = x.reshape(A // many, many * T, C)
+        y = self(x, *self.project(x), apart[None, None] if many > 1 else None)
+        return y.reshape(A, T, C)
+
+    def _heads(self, a: Tensor) -> Tensor:
+        return a.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class Perceptron(nn.Sequential):
@@ -136,21 +164,32 @@ class Layer(nn.Module):
         self.norm_space_mlp = nn.LayerNorm(width)
         self.space_mlp = Perceptron(width, hidden)
 
-    def forward(self, x: Tensor, support: Tensor | None, mask: Tensor) -> Tensor:
-        """Update tokens x (B, N, T, C); support (B, M, T, C), None for x itself.
+    def keys(self, support: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values (B T, H, M, C / H) of support tokens (B, M, T, C)."""
+        y = self.norm_support(support).transpose(1, 2)
+        return self.space.project(y.flatten(0, 1))
 
-        mask is bool (B, M), True where the support point counts.
+    def forward(
+        self,
+        x: Tensor,
+        keys: tuple[Tensor, Tensor] | None,
+        mask: Tensor | None,
+    ) -> Tensor:
+        """Update tokens x (B, N, T, C).
+
+        keys are those of the support, None for x itself; mask is bool (B, M), True
+        where the support point counts, or None if all do.
         """
         B, N, T, C = x.shape
         y = self.norm_time(x).reshape(B * N, T, C)
-        x = x + self.time(y, y).reshape(B, N, T, C)
+        x = x + self.time.within(y).reshape(B, N, T, C)
         x = x + self.time_mlp(self.norm_time_mlp(x))
-        context = x if support is None else support
-        M = context.shape[1]
+        k, v = self.keys(x) if keys is None else keys
         y = self.norm_space(x).transpose(1, 2).reshape(B * T, N, C)
-        k = self.norm_support(context).transpose(1, 2).reshape(B * T, M, C)
-        keys = mask[:, None].expand(B, T, M).reshape(B * T, 1, 1, M)
-        z = self.space(y, k, keys).reshape(B, T, N, C).transpose(1, 2)
+        if mask is not None:
+            M = mask.shape[1]
+            mask = mask[:, None].expand(B, T, M).reshape(B * T, 1, 1, M)
+        z = self.space(y, k, v, mask).reshape(B, T, N, C).transpose(1, 2)
         x = x + z
         return x + self.space_mlp(self.norm_space_mlp(x))
 
@@ -204,23 +243,52 @@ class Branch(nn.Module):
         index, valid = neighbours(
             xy[:, :, 0], support.xy[:, :, 0], support.seen, config.near, config.far
         )
+        points = xy, visible, index, valid
+        # on the CPU, arrays that do not leave the heap; a longer one comes anew each time
+        few = PAIRS // (index.shape[-1] * xy.shape[2] * len(xy)) or 1
+        few = few if xy.device.type == "cpu" else xy.shape[1]
+        pooled = [
+            self.pool(support, *some)
+            for some in zip(*(a.split(few, 1) for a in points), strict=True)
+        ]
+        dtype = self.embed.weight.dtype  # features are float32, whatever follows
+        tokens = self.embed(alone.to(dtype)) + self.pair_out(torch.cat(pooled, 1))
+        if told:
+            tokens = tokens + self.rigid(torch.cat(told, -1).to(dtype))
+        return tokens + self.time.to(tokens.dtype), torch.stack(ratios, -1)
+
+    def pool(
+        self,
+        support: SupportState,
+        xy: Tensor,
+        visible: Tensor,
+        index: Tensor,
+        valid: Tensor,
+    ) -> Tensor:
+        """Read all pairs of some points; mean and maximum over neighbours (B, N, T, P).
+
+        Parameters are those of `seurat_tracks.model.features.pair_features`.
+        """
+        near = self.config.near
         pairs, weight = pair_features(
             xy, visible, support.xy, support.visible, index, valid, support.scale
         )
-        y = self.pair(pairs)  # B N T K P
+        y = pairs.flatten(1)
+        for linear in (self.pair[0], self.pair[2]):
+            y = F.gelu(torch.addmm(linear.bias[:, None], linear.weight, y.to(linear.weight.dtype)))
+        y = y.unflatten(1, pairs.shape[1:])
+        w = weight.to(y.dtype)
+        y = y * w
+        raised = y + (w - 1.0)
         pooled = []
-        for part in (slice(None, config.near), slice(config.near, None)):
-            w = weight[..., part, None].to(y.dtype)
-            z = y[..., part, :]
-            if z.shape[-2] == 0:
-                z, w = y.new_zeros(*y.shape[:3], 1, y.shape[-1]), w.new_zeros(1, 1)
-            pooled.append((z * w).sum(-2) / w.sum(-2).clamp_min(1.0))
+        for part in (slice(None, near), slice(near, None)):
+            if w[part].shape[0] == 0:
+                pooled += [torch.zeros_like(y[:, 0]), torch.full_like(y[:, 0], -1.0)]
+                continue
+            pooled.append(y[:, part].sum(1) / w[part].sum(0).clamp_min(1.0))
             # GELU is above -0.2, so that hidden neighbours never win the maximum
-            pooled.append((z * w + (w - 1.0)).amax(-2).clamp_min(-1.0))
-        tokens = self.embed(alone) + self.pair_out(torch.cat(pooled, -1))
-        if told:
-            tokens = tokens + self.rigid(torch.cat(told, -1))
-        return tokens + self.time.to(tokens.dtype), torch.stack(ratios, -1)
+            pooled.append(raised[:, part].amax(1).clamp_min(-1.0))
+        return torch.cat(pooled).permute(1, 2, 3, 0)
 
     def predict(self, x: Tensor, ratios: Tensor, scale: Tensor) -> Prediction:
         """Read log ratio and log error scale off the last tokens.
@@ -249,7 +317,8 @@ class Branch(nn.Module):
         s = scale[:, None, None]
         ratio = (last.log_ratio.detach() / s).clamp(-8.0, 8.0)
         spread = (last.log_scale.detach() - s.log()).clamp(-8.0, 8.0)
-        return self.previous(torch.stack([ratio, spread], dim=-1))
+        told = torch.stack([ratio, spread], dim=-1)
+        return self.previous(told.to(self.previous.weight.dtype))
 
 
 class SeuratNetwork(nn.Module):
@@ -259,7 +328,14 @@ class SeuratNetwork(nn.Module):
     ----------
     config
         Size of the network.
+
+    Attributes
+    ----------
+    even_batches : bool
+        Whether all batches should have one shape, since each new one is compiled.
     """
+
+    even_batches = False
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -268,6 +344,14 @@ class SeuratNetwork(nn.Module):
         self.query_branch = (
             self.support_branch if config.shared_branches else Branch(config)
         )
+
+    def lower(self, dtype: torch.dtype) -> None:
+        """Turn all weights but those of the heads to another type, in place."""
+        for branch in {self.support_branch, self.query_branch}:
+            for name, part in branch.named_children():
+                if name not in ("norm", "head", "blend"):
+                    part.to(dtype)
+            branch.time.data = branch.time.data.to(dtype)
 
     def _motions(
         self, support: SupportState, log_focal: Tensor | None
@@ -294,6 +378,8 @@ class SeuratNetwork(nn.Module):
         visible: Tensor,
         iterations: int | None = None,
         log_focal: Tensor | None = None,
+        *,
+        answers: bool = True,
     ) -> SupportState:
         """Encode the support of a batch of windows.
 
@@ -307,6 +393,9 @@ class SeuratNetwork(nn.Module):
             Refinement passes; the configuration's number by default.
         log_focal : Tensor (B,), optional
             Log focal length, half longer sides; NaN where unknown.
+        answers
+            Whether the support's own last prediction is wanted; queries need neither
+            it nor the last layer that leads to it.
 
         Returns
         -------
@@ -316,18 +405,23 @@ class SeuratNetwork(nn.Module):
         xy = fill_hidden(xy, visible)
         seen = visible.any(-1)
         scale, mean = motion_scale(xy, visible)
-        state = SupportState(xy, visible, seen, scale, mean, [], [], [])
+        mask = None if bool(seen.all()) else seen
+        state = SupportState(xy, visible, seen, mask, scale, mean, [], [], [])
         state.motions.extend(self._motions(state, log_focal))
         base, ratios = branch.tokens(xy, visible, state)
         last: Prediction | None = None
-        for _ in range(iterations or self.config.iterations):
+        passes = iterations or self.config.iterations
+        for i in range(passes):
             x = base + branch.feed_back(last, scale)
-            inputs = []
+            inputs: list[Tensor] = []
+            state.features.append(inputs)
             for layer in branch.layers:
                 inputs.append(x)
-                x = layer(x, None, seen)
+                ends = i == passes - 1 and len(inputs) == len(branch.layers)
+                if ends and not answers:
+                    return state
+                x = layer(x, None, mask)
             last = branch.predict(x, ratios, scale)
-            state.features.append(inputs)
             state.predictions.append(last)
         return state
 
@@ -349,10 +443,15 @@ class SeuratNetwork(nn.Module):
         base, ratios = branch.tokens(xy, visible, support)
         last: Prediction | None = None
         predictions = []
-        for inputs in support.features:
+        if not support.keys:
+            support.keys = [
+                [layer.keys(x) for layer, x in zip(branch.layers, inputs, strict=True)]
+                for inputs in support.features
+            ]
+        for keys in support.keys:
             x = base + branch.feed_back(last, support.scale)
-            for layer, context in zip(branch.layers, inputs, strict=True):
-                x = layer(x, context, support.seen)
+            for layer, key in zip(branch.layers, keys, strict=True):
+                x = layer(x, key, support.mask)
             last = branch.predict(x, ratios, support.scale)
             predictions.append(last)
         return predictions

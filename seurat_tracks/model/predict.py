@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from seurat_tracks.interrupt import pause_point
+from seurat_tracks.model.speed import batch_tokens, halve, is_memory_error
 from seurat_tracks.progress import bar
 from seurat_tracks.windows import WindowPlan
 
 if TYPE_CHECKING:
     from seurat_tracks.model.network import SeuratNetwork
-
-TOKENS = {"cpu": 16_000, "mps": 50_000, "cuda": 400_000}
-"""Pairs of point and frame in one pass of the network, by device; bounds its memory.
-
-On the CPU small passes are faster: their arrays stay in the heap and in the cache.
-"""
-
 
 def normalise(xy: np.ndarray, frame_size: tuple[int, int]) -> np.ndarray:
     """Pixels to the network's coordinates: centre 0, half the longer side 1.
@@ -80,6 +75,16 @@ def predict_windows(
     -------
     log_ratio, log_scale : float32 array (W, N, K)
         log(z_t / z_start) of every window, and the log of its error scale.
+
+    Raises
+    ------
+    MemoryError
+        If memory does not even hold one window of one track.
+
+    Warns
+    -----
+    MemoryNotice
+        If memory was short: batches are halved then until they fit.
     """
     import torch
 
@@ -96,31 +101,53 @@ def predict_windows(
     seen = np.moveaxis(visible[:, frames], 0, 1) & (plan.frames >= 0)[:, None]
     ratio = np.zeros((W, N, K), np.float32)
     scale = np.zeros((W, N, K), np.float32)
-    tokens = TOKENS.get(device.type, TOKENS["cpu"])
-    many = max(1, tokens // (K * max(M, 1)))
-    few = max(1, tokens // K)
     log_focal = math.log(focal / (max(frame_size) / 2)) if focal else math.nan
+    tokens = batch_tokens(str(device))
+    even = network.even_batches
     steps = bar(total=W * N, desc="lifting", unit="track window", progress=progress)
+
+    def some_windows(part: np.ndarray, width: int) -> None:
+        state = network.encode_support(
+            torch.from_numpy(support[part]).to(device),
+            torch.from_numpy(support_visible[part]).to(device),
+            iterations,
+            torch.full((len(part),), log_focal, device=device),
+            answers=False,
+        )
+        for some in _batches(0, N, width, even):
+            pause_point()
+            tracks = np.moveaxis(points[some][:, frames[part]], 0, 1)
+            there = seen[np.ix_(part, some)]
+            answer = network.query(
+                torch.from_numpy(np.ascontiguousarray(tracks)).to(device),
+                torch.from_numpy(np.ascontiguousarray(there)).to(device),
+                state,
+            )[-1]
+            ratio[np.ix_(part, some)] = answer.log_ratio.float().cpu().numpy()
+            scale[np.ix_(part, some)] = answer.log_scale.float().cpu().numpy()
+            steps.update(len(part) * min(width, N - int(some[0])))
+
+    begin = 0
     with steps, torch.inference_mode():
-        for begin in range(0, W, many):
-            part = slice(begin, min(begin + many, W))
-            state = network.encode_support(
-                torch.from_numpy(support[part]).to(device),
-                torch.from_numpy(support_visible[part]).to(device),
-                iterations,
-                torch.full((part.stop - part.start,), log_focal, device=device),
-            )
-            width = max(1, few // (part.stop - part.start))
-            for first in range(0, N, width):
-                pause_point()
-                some = slice(first, min(first + width, N))
-                tracks = np.moveaxis(points[some][:, frames[part]], 0, 1)
-                answer = network.query(
-                    torch.from_numpy(np.ascontiguousarray(tracks)).to(device),
-                    torch.from_numpy(np.ascontiguousarray(seen[part, some])).to(device),
-                    state,
-                )[-1]
-                ratio[part, some] = answer.log_ratio.float().cpu().numpy()
-                scale[part, some] = answer.log_scale.float().cpu().numpy()
-                steps.update((part.stop - part.start) * (some.stop - some.start))
+        while begin < W:
+            many = max(1, tokens // (K * max(M, 1)))
+            part = next(_batches(begin, W, many, even))
+            try:
+                some_windows(part, max(1, tokens // (K * len(part))))
+            except (MemoryError, RuntimeError) as error:
+                if not is_memory_error(error):
+                    raise
+            else:
+                begin += many
+                continue
+            # out of the except clause, which would hold what has filled the memory
+            tokens = halve(str(device), tokens, K)
+            steps.n = begin * N
     return ratio, scale
+
+
+def _batches(begin: int, end: int, size: int, even: bool) -> Iterator[np.ndarray]:
+    """Cut positions into batches; the last, if all shall be even, repeats its end."""
+    for first in range(begin, end, size):
+        last = first + size if even else min(first + size, end)
+        yield np.minimum(np.arange(first, last), end - 1)

@@ -204,7 +204,13 @@ def load_model(model: str | os.PathLike[str] = "auto") -> Pretrained:
 
 
 @lru_cache(maxsize=4)
-def cached_network(path: str, digest: str, device: str) -> SeuratNetwork:
+def cached_network(
+    path: str,
+    digest: str,
+    device: str,
+    precision: str = "float32",
+    compiled: bool = False,
+) -> SeuratNetwork:
     """Load a network onto a device once per process, for Dask tasks.
 
     Parameters
@@ -213,11 +219,15 @@ def cached_network(path: str, digest: str, device: str) -> SeuratNetwork:
         The weights file and its `file_hash`; a file that changed meanwhile is refused.
     device
         Torch device.
+    precision, compiled
+        As in `seurat_tracks.model.speed.prepare`.
     """
+    from seurat_tracks.model.speed import prepare
+
     model = load_model(path)
     if model.hash != digest:
         raise WeightsError(f"{path} changed since the graph was built; build it again")
-    return model.network.to(device)
+    return prepare(model.network, device, precision, compiled)
 
 
 def resolve_device(device: str = "auto") -> str:

@@ -19,6 +19,18 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from seurat_tracks.model.views import (
+    View,
+    by_camera,
+    by_place,
+    image,
+    inverse,
+    look,
+    rotation,
+    slopes,
+    turn_vector,
+)
+
 FOCAL = math.log(1.92)
 """Prior mean of log focal length, half longer sides: a field of view of 55 degrees."""
 
@@ -30,9 +42,6 @@ FOCAL_KNOWN = 0.02
 
 TURN_SPREAD, SHIFT_SPREAD, DEPTH_SPREAD = 0.35, 0.5, 1.3
 """Prior standard deviations: turn (radians), shift (typical depths), log depth."""
-
-NEAREST = 0.05
-"""Points come no nearer than this share of the typical depth."""
 
 QUIETEST = 4e-4
 """Least noise assumed, normalised: a tenth of a pixel of a 500-pixel frame."""
@@ -84,82 +93,26 @@ class RigidPoints(NamedTuple):
     spread: Tensor
 
 
-def rotation(vector: Tensor) -> Tensor:
-    """Rotation matrices of rotation vectors (..., 3), in radians (Rodrigues)."""
-    angle = vector.norm(dim=-1, keepdim=True)[..., None].clamp_min(1e-8)
-    cross = _cross(vector)
-    eye = torch.eye(3, device=vector.device)
-    return (
-        eye
-        + (angle.sin() / angle) * cross
-        + ((1 - angle.cos()) / angle.square()) * (cross @ cross)
-    )
-
-
-def turn_vector(turn: Tensor) -> Tensor:
-    """Axis times sine of the angle (..., 3) of rotation matrices (..., 3, 3)."""
-    odd = 0.5 * (turn - turn.transpose(-1, -2))
-    return torch.stack([odd[..., 2, 1], odd[..., 0, 2], odd[..., 1, 0]], -1)
-
-
-def _cross(v: Tensor) -> Tensor:
-    x, y, z = v.unbind(-1)
-    o = torch.zeros_like(x)
-    return torch.stack([o, -z, y, z, o, -x, -y, x, o], -1).unflatten(-1, (3, 3))
-
-
-def _inverse(h: Tensor) -> Tensor:
-    """Inverse of positive definite (..., 3, 3), in closed form after scaling."""
-    root = h.diagonal(dim1=-2, dim2=-1).clamp_min(1e-12).rsqrt()
-    h = h * root[..., None] * root[..., None, :]
-    a, b, c = h[..., 0, 1], h[..., 0, 2], h[..., 1, 2]
-    # unit diagonal: cofactors and determinant
-    aa, bb, cc = 1 - c * c, 1 - b * b, 1 - a * a
-    ab, ac, bc = b * c - a, a * c - b, a * b - c
-    det = (aa + a * ab + b * ac).clamp_min(1e-6)
-    flat = torch.stack([aa, ab, ac, ab, bb, bc, ac, bc, cc], -1) / det[..., None]
-    return flat.unflatten(-1, (3, 3)) * root[..., None] * root[..., None, :]
-
-
-def _views(place: Tensor, motion: RigidMotion) -> tuple[Tensor, Tensor, Tensor]:
-    """Rays turned, points before the camera (B, N, T, 3); first rays (B, N, 3)."""
-    f = motion.log_focal.exp()[:, None, None]
-    first = torch.cat([place[..., :2] / f, torch.ones_like(place[..., :1])], -1)
-    ray = torch.einsum("btij,bnj->bnti", motion.turn, first)
-    inverse_depth = place[..., 2].exp()[..., None, None]
-    return ray, ray + inverse_depth * motion.shift[:, None], first
-
-
-def _image(view: Tensor, log_focal: Tensor) -> Tensor:
-    """Project (B, N, T, 3) to normalised positions."""
-    f = log_focal.exp()[:, None, None, None]
-    return f * view[..., :2] / view[..., 2:].clamp_min(NEAREST)
-
-
-def _image_jacobian(view: Tensor, log_focal: Tensor) -> Tensor:
-    """Differentiate the image position by the view: (B, N, T, 2, 3)."""
-    z = view[..., 2].clamp_min(NEAREST)
-    a = log_focal.exp()[:, None, None] / z
-    live = (view[..., 2] > NEAREST).to(view.dtype)
-    o = torch.zeros_like(a)
-    u, v = (-a * live * view[..., i] / z for i in (0, 1))
-    return torch.stack([a, o, u, o, a, v], -1).unflatten(-1, (2, 3))
-
-
-def _place_jacobian(by_view: Tensor, place: Tensor, motion: RigidMotion) -> Tensor:
-    """Differentiate it by `RigidPoints.place`: (B, N, T, 2, 3)."""
-    f = motion.log_focal.exp()[:, None, None, None, None]
-    inverse_depth = place[..., 2].exp()[..., None, None]
-    along = (inverse_depth * motion.shift[:, None])[..., None]  # B N T 3 1
-    across = (motion.turn[:, None, ..., :2] / f).expand(*along.shape[:-1], 2)
-    return by_view @ torch.cat([across, along], -1)
-
-
 def _weights(residual: Tensor, count: Tensor, noise: Tensor) -> Tensor:
-    """Geman-McClure weights over the noise's variance; noise (B,) or (B, 1, 1)."""
-    variance = noise.reshape(-1, 1, 1).square()
-    fit = variance / (variance + residual.square().sum(-1))
+    """Geman-McClure weights (B, T, M) over the noise's variance; noise (B,)."""
+    variance = noise[:, None, None].square()
+    fit = variance / (variance + _square(residual))
     return count * fit.square() / variance
+
+
+def _square(residual: Tensor) -> Tensor:
+    """Squared length (B, T, M) of (B, 2, T, M); quicker than a sum of two."""
+    x, y = residual.unbind(1)
+    return torch.addcmul(x * x, y, y)
+
+
+def _add_up(a: Tensor, b: Tensor) -> Tensor:
+    """Sum over frames and both axes of a (B, T, i, 1, 2, M) times b (B, T, 1, j, 2, M).
+
+    Returns (B, i, j, M).
+    """
+    both = torch.addcmul(a[..., 0, :] * b[..., 0, :], a[..., 1, :], b[..., 1, :])
+    return both.sum(1)
 
 
 class _Prior(NamedTuple):
@@ -171,26 +124,8 @@ class _Prior(NamedTuple):
     log_focal: Tensor  # B, the centre
 
 
-def _jacobians(
-    place: Tensor, motion: RigidMotion, ray: Tensor, view: Tensor, first: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Differentiate image positions by the camera, by the focal length, by the place.
-
-    Shapes (B, M, T - 1, 2, 6), the first frame being the reference, (B, M, T, 2) and
-    (B, M, T, 2, 3).
-    """
-    by_view = _image_jacobian(view, motion.log_focal)
-    inverse_depth = place[..., 2].exp()[..., None, None, None]
-    by_camera = torch.cat([-by_view @ _cross(ray), by_view * inverse_depth], -1)
-    # a longer lens makes the first ray narrower and the picture larger
-    narrow = first * first.new_tensor([-1.0, -1.0, 0.0])
-    narrow = torch.einsum("btij,bmj->bmti", motion.turn, narrow)[..., None]
-    by_focal = _image(view, motion.log_focal) + (by_view @ narrow)[..., 0]
-    return by_camera[:, :, 1:], by_focal, _place_jacobian(by_view, place, motion)
-
-
 def _newton_step(
-    jacobians: tuple[Tensor, Tensor, Tensor],
+    view: View,
     residual: Tensor,
     w: Tensor,
     place: Tensor,
@@ -203,54 +138,55 @@ def _newton_step(
     Returns
     -------
     cameras, focal, places
-        Steps (B, T - 1, 6), (B,) and (B, M, 3).
+        Steps (B, T - 1, 6), (B,) and (B, 3, M).
     """
-    by_camera, by_focal, by_place = jacobians
-    B, _, past, _, _ = by_camera.shape
+    B, _, T, _ = residual.shape
+    past = T - 1  # the first frame is the reference
     C = 6 * past
-    # points, 3 x 3 each
-    weighted = w[..., None, None] * by_place
-    hpp = torch.einsum("bmtki,bmtkj->bmij", by_place, weighted)
-    hpp = hpp + torch.diag(prior.place) + _damp(hpp, damping[:, None])
-    gp = torch.einsum("bmtki,bmtk->bmi", weighted, residual)
-    gp = gp + prior.place * torch.cat([0 * place[..., :2], place[..., 2:]], -1)
-    inverse = _inverse(hpp)
-    # cameras, 6 x 6 each
-    weighted = w[:, :, 1:, None, None] * by_camera
-    hcc = torch.einsum("bmtki,bmtkj->btij", weighted, by_camera)
-    hcc = hcc + torch.diag(prior.camera)
-    gc = torch.einsum("bmtki,bmtk->bti", weighted, residual[:, :, 1:])
+    slope = slopes(view, motion.log_focal)
+    # 6 columns of the camera, the focal length, 3 of the point, the residual
+    parts = by_camera(view, motion, slope), by_place(view, motion, slope)
+    columns = torch.cat([*parts, residual.transpose(1, 2)[:, :, None]], 2)
+    weighted = w[:, :, None, None] * columns[:, :, :10]
+    # added up over points
+    gram = weighted.flatten(3) @ columns.flatten(3).mT  # B T 10 11
+    hcc = gram[:, 1:, :6, :6] + torch.diag(prior.camera)
     camera = torch.cat([turn_vector(motion.turn), motion.shift], -1)[:, 1:]
-    gc = gc + prior.camera * camera
-    hcf = torch.einsum("bmtki,bmtk->bti", weighted, by_focal[:, :, 1:])
-    hcp = torch.einsum("bmtki,bmtkj->bmtij", weighted, by_place[:, :, 1:])
-    # focal length
-    weighted = w[..., None] * by_focal
-    hff = (weighted * by_focal).sum((1, 2, 3)) + prior.focal
-    gf = (weighted * residual).sum((1, 2, 3))
+    gc = gram[:, 1:, :6, 10] + prior.camera * camera
+    edge = gram[:, 1:, :6, 6].reshape(B, C)
+    hff = gram[:, :, 6, 6].sum(1) + prior.focal
+    gf = gram[:, :, 6, 10].sum(1)
     gf = gf + (motion.log_focal - prior.log_focal) * prior.focal
-    hfp = torch.einsum("bmtk,bmtkj->bmj", weighted, by_place)
+    # added up over frames
+    own = _add_up(weighted[:, :, 7:10, None], columns[:, :, None, 6:])  # B 3 5 M
+    hfp, hpp, gp = own[:, :, 0], own[:, :, 1:4], own[:, :, 4]
+    hpp = _damped(hpp, prior.place, damping)
+    gp = torch.cat([gp[:, :2], gp[:, 2:] + prior.place[2] * place[:, 2:]], 1)
+    inverted = inverse(hpp)
+    a, b = weighted[:, 1:, :6, None], columns[:, 1:, None, 7:10]
+    hcp = torch.addcmul(a[..., 0, :] * b[..., 0, :], a[..., 1, :], b[..., 1, :])
+    to_points = torch.cat([hcp.flatten(1, 2), hfp[:, None]], 1)  # B C+1 3 M
 
-    block = torch.block_diag(*w.new_ones(past, 6, 6))
-    whole = block * hcc.transpose(1, 2).reshape(B, 6, C).repeat(1, past, 1)
-    edge = hcf.reshape(B, C)
+    whole = hcc.permute(0, 2, 3, 1).diag_embed()  # B 6 6 T-1 T-1
+    whole = whole.permute(0, 3, 1, 4, 2).reshape(B, C, C)
     whole = torch.cat([whole, edge[:, None]], 1)
     edge = torch.cat([edge, hff[:, None]], 1)
     whole = torch.cat([whole, edge[..., None]], 2)
     whole = whole + _damp(whole, damping)
-    to_points = torch.cat([hcp.flatten(2, 3), hfp[:, :, None]], 2)  # B M C+1 3
-    through = to_points @ inverse
-    a, b = (each.transpose(1, 2).flatten(2) for each in (through, to_points))
-    whole = whole - a @ b.transpose(1, 2)
+    through = to_points[:, :, 0, None] * inverted[:, None, 0]
+    for i in (1, 2):
+        through.addcmul_(to_points[:, :, i, None], inverted[:, None, i])
+    through = through.flatten(2)
+    whole = whole - through @ to_points.flatten(2).mT
     right = torch.cat([gc.flatten(1), gf[:, None]], 1)
-    right = right - torch.einsum("bmcp,bmp->bc", through, gp)
+    right = right - (through @ gp.flatten(1)[..., None])[..., 0]
     # float64: windows of little depth are nearly singular (Apple's GPUs have none)
     place_of_solution = "cpu" if w.device.type == "mps" else w.device
     whole, right = (a.to(place_of_solution, torch.float64) for a in (whole, right))
     move = -torch.linalg.solve_ex(whole, right).result
     move = move.to(w.device, w.dtype).nan_to_num(0.0)
-    back = gp + torch.einsum("bmcp,bc->bmp", to_points, move)
-    places = -(inverse @ back[..., None])[..., 0]
+    back = gp + (move[:, None] @ to_points.flatten(2)).view_as(gp)
+    places = -(inverted * back[:, None]).sum(2)
     return move[:, :C].unflatten(1, (past, 6)), move[:, C], places
 
 
@@ -289,9 +225,9 @@ def solve_motion(
         No motion where no point is seen.
     """
     B, M, T, _ = xy.shape
-    count = visible.to(xy.dtype)
+    xy, count = _points_last(xy, visible)
     if only is not None:
-        count = count * only[..., None].to(xy.dtype)
+        count = count * only[:, None].to(xy.dtype)
     centre, tight = xy.new_full((B,), FOCAL), xy.new_full((B,), FOCAL_SPREAD**-2)
     if log_focal is not None:
         known = log_focal.isfinite()
@@ -300,7 +236,7 @@ def solve_motion(
     still = torch.eye(3, device=xy.device).expand(B, T, 3, 3)
     noise = scale.clamp_min(5 * QUIETEST)
     motion = RigidMotion(still, xy.new_zeros(B, T, 3), centre, noise)
-    place = torch.cat([xy[:, :, 0], xy.new_zeros(B, M, 1)], -1)
+    place = torch.cat([xy[:, :, 0], xy.new_zeros(B, 1, M)], 1)
     prior = _Prior(
         xy.new_tensor([TURN_SPREAD**-2] * 3 + [SHIFT_SPREAD**-2] * 3),
         xy.new_tensor([1.0, 1.0, DEPTH_SPREAD**-2]),
@@ -312,27 +248,26 @@ def solve_motion(
     damping = xy.new_full((B,), 1e-2)
 
     def cost(place: Tensor, motion: RigidMotion, residual: Tensor) -> Tensor:
-        square = residual.square().sum(-1)
+        square = _square(residual)
         misfit = (count * square / (square + noise.square()[:, None, None])).sum((1, 2))
         camera = torch.cat([turn_vector(motion.turn), motion.shift], -1)
         return (
             misfit
             + (camera.square() * prior.camera).sum((1, 2))
-            + (place[..., 2].square() * prior.place[2]).sum(1)
+            + (place[:, 2].square() * prior.place[2]).sum(1)
             + (motion.log_focal - centre).square() * tight
         )
 
-    views: tuple[Tensor, ...] = _views(place, motion)
-    residual = _image(views[1], motion.log_focal) - xy
+    view = look(place, motion)
+    residual = image(view, motion.log_focal) - xy
     for _ in range(steps):
-        size = torch.where(count > 0, residual.norm(dim=-1), torch.nan).flatten(1)
+        size = torch.where(count > 0, _square(residual).sqrt(), torch.nan).flatten(1)
         middle = size.nanmedian(1).values.nan_to_num(QUIETEST)
         narrower = torch.maximum(2.0 * middle, 0.5 * noise)
         noise = torch.minimum(noise, narrower).clamp_min(QUIETEST)
         weight = _weights(residual, count, noise)
-        jacobians = _jacobians(place, motion, *views)
         cameras, focal, places = _newton_step(
-            jacobians, residual, weight, place, motion, prior, damping
+            view, residual, weight, place, motion, prior, damping
         )
         turned = rotation(cameras[..., :3].clamp(-0.5, 0.5)) @ motion.turn[:, 1:]
         shifted = motion.shift[:, 1:] + cameras[..., 3:].clamp(-1.0, 1.0)
@@ -343,29 +278,44 @@ def solve_motion(
             noise,
         )
         moved = _limit(place, places, 0.3, 1.0)
-        seen = _views(moved, trial)
-        misfit = _image(seen[1], trial.log_focal) - xy
+        seen = look(moved, trial)
+        misfit = image(seen, trial.log_focal) - xy
         better = cost(moved, trial, misfit) < cost(place, motion, residual)
         damping = torch.where(better, damping * 0.2, damping * 10).clamp(1e-6, 1e4)
         place, residual = _take(better, moved, place), _take(better, misfit, residual)
-        views = tuple(_take(better, a, b) for a, b in zip(seen, views, strict=True))
+        view = View(*(_take(better, a, b) for a, b in zip(seen, view, strict=True)))
         motion = RigidMotion(
             *(_take(better, a, b) for a, b in zip(trial, motion, strict=True))
         )
     return motion._replace(noise=noise)
 
 
+def _points_last(xy: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions (B, 2, T, N) and where they count (B, T, N)."""
+    count = visible.transpose(1, 2).to(xy.dtype).contiguous()
+    return xy.permute(0, 3, 2, 1).contiguous(), count
+
+
 def _damp(h: Tensor, damping: Tensor) -> Tensor:
     return torch.diag_embed(damping[..., None] * h.diagonal(dim1=-2, dim2=-1))
 
 
+def _damped(h: Tensor, prior: Tensor, damping: Tensor | float) -> Tensor:
+    """Add a prior (3,) and then some damping (B,) to the diagonal of (B, 3, 3, M)."""
+    if isinstance(damping, Tensor):
+        damping = damping[:, None, None]
+    h = h.clone()
+    diagonal = h.diagonal(dim1=1, dim2=2)  # a view, B M 3
+    diagonal += prior
+    diagonal += damping * diagonal
+    return h
+
+
 def _limit(place: Tensor, move: Tensor, across: float, along: float) -> Tensor:
-    """Move points by a limited step, within limits of depth."""
-    step = torch.cat(
-        [move[..., :2].clamp(-across, across), move[..., 2:].clamp(-along, along)], -1
-    )
-    place = place + step
-    return torch.cat([place[..., :2], place[..., 2:].clamp(-4.0, 4.0)], -1)
+    """Move points (B, 3, M) by a limited step, within limits of depth."""
+    near = place[:, 2:] + move[:, 2:].clamp(-along, along)
+    aside = place[:, :2] + move[:, :2].clamp(-across, across)
+    return torch.cat([aside, near.clamp(-4.0, 4.0)], 1)
 
 
 def _take(better: Tensor, new: Tensor, old: Tensor) -> Tensor:
@@ -397,28 +347,32 @@ def solve_points(
     RigidPoints
         Every point by itself: others never change it.
     """
-    B, N, _, _ = xy.shape
-    count = visible.to(xy.dtype)
-    place = torch.cat([xy[:, :, 0], xy.new_zeros(B, N, 1)], -1)
+    xy, count = _points_last(xy, visible)
+    place = torch.cat([xy[:, :, 0], torch.zeros_like(xy[:, :1, 0])], 1)
     prior = xy.new_tensor([1.0, 1.0, DEPTH_SPREAD**-2])
-    inverse = xy.new_zeros(B, N, 3, 3)
+    inverted = torch.zeros_like(place)[:, None].repeat(1, 3, 1, 1)
+    view = look(place, motion)
     for step in range(steps):
-        _, view, _ = _views(place, motion)
-        residual = _image(view, motion.log_focal) - xy
+        residual = image(view, motion.log_focal) - xy
         noise = torch.maximum(scale * 0.5**step, 2.0 * motion.noise)
         w = _weights(residual, count, noise)
-        by_view = _image_jacobian(view, motion.log_focal)
-        by_place = _place_jacobian(by_view, place, motion)
-        weighted = w[..., None, None] * by_place
-        h = torch.einsum("bntki,bntkj->bnij", by_place, weighted)
-        h = h + torch.diag(prior) + _damp(h, h.new_full((1, 1), 1e-2))
-        g = torch.einsum("bntki,bntk->bni", weighted, residual)
-        g = g + prior * torch.cat([0 * place[..., :2], place[..., 2:]], -1)
-        inverse = _inverse(h)
-        place = _limit(place, -(inverse @ g[..., None])[..., 0], 0.1, 0.5)
-    _, view, _ = _views(place, motion)
-    residual = _image(view, motion.log_focal) - xy
-    return RigidPoints(place, view, residual, inverse[..., 2, 2].sqrt())
+        columns = by_place(view, motion, slopes(view, motion.log_focal))
+        weighted = w[:, :, None, None] * columns
+        columns = torch.cat([columns, residual.transpose(1, 2)[:, :, None]], 2)
+        own = _add_up(weighted[:, :, :, None], columns[:, :, None])  # B 3 4 N
+        g = own[:, :, 3]
+        g = torch.cat([g[:, :2], g[:, 2:] + prior[2] * place[:, 2:]], 1)
+        inverted = inverse(_damped(own[:, :, :3], prior, 1e-2))
+        move = -(inverted * g[:, None]).sum(2)
+        place = _limit(place, move, 0.1, 0.5)
+        view = look(place, motion)
+    residual = image(view, motion.log_focal) - xy
+    return RigidPoints(
+        place.mT.contiguous(),
+        view.place.permute(0, 3, 2, 1).contiguous(),
+        residual.permute(0, 3, 2, 1).contiguous(),
+        inverted[:, 2, 2].sqrt(),
+    )
 
 
 def moves_otherwise(

@@ -121,6 +121,7 @@ def stream(
         load_model,
         resolve_device,
     )
+    from seurat_tracks.model.speed import resolve_precision
 
     _check_settings("windows", strides, iterations)
     _check_counts(lag, forget, refill, queries)
@@ -132,7 +133,9 @@ def stream(
             f"model {info.name!r} sees windows of {info.config.window} frames; a "
             f"stream has windows of {WINDOW_LENGTH}: take another model"
         )
-    network = cached_network(str(path), info.hash, resolve_device(device))
+    device = resolve_device(device)
+    precision = resolve_precision("auto", device)
+    network = cached_network(str(path), info.hash, device, precision)
     attrs = {
         "model": info.name,
         "model_hash": info.hash,

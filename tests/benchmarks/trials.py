@@ -55,16 +55,17 @@ class RotaryAttention(Attention):
 
     where: tuple[Tensor, Tensor]
 
-    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Attend as `Attention` does, queries and keys turned by their positions."""
-        q = self.query(x)
-        k, v = self.key_value(context).chunk(2, dim=-1)
-        q, k, v = (a.unflatten(-1, (self.heads, -1)).transpose(1, 2) for a in (q, k, v))
-        at_q, at_k = self.where
+    def project(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Project as `Attention` does, keys turned by their positions."""
+        k, v = super().project(context)
+        return _turned(k.float(), self.where[1]), v.float()
+
+    def forward(self, x: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend as `Attention` does, queries turned by their positions."""
+        q = self.query(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)
         with torch.autocast("cpu", enabled=False):
-            y = F.scaled_dot_product_attention(
-                _turned(q.float(), at_q), _turned(k.float(), at_k), v.float(), mask
-            )
+            q = _turned(q.float(), self.where[0])
+            y = F.scaled_dot_product_attention(q, k, v, mask)
         return self.out(y.transpose(1, 2).flatten(-2))
 
 

@@ -7,14 +7,8 @@ from torch import Tensor
 from seurat_tracks.model.config import ModelConfig
 from seurat_tracks.model.features import fill_hidden, motion_scale
 from seurat_tracks.model.network import SeuratNetwork
-from seurat_tracks.model.rigid import (
-    _inverse,
-    moves_otherwise,
-    rotation,
-    solve_motion,
-    solve_points,
-    turn_vector,
-)
+from seurat_tracks.model.rigid import moves_otherwise, solve_motion, solve_points
+from seurat_tracks.model.views import inverse, rotation, turn_vector
 
 FOCAL = 1.6
 
@@ -135,7 +129,8 @@ def test_closed_forms() -> None:
     h = a @ a.transpose(-1, -2) * torch.tensor([1e3, 1.0, 1e-3], dtype=torch.float64)
     h = 0.5 * (h + h.transpose(-1, -2))
     h = h + 10 * h.abs().sum(-1).diag_embed()
-    assert torch.allclose(_inverse(h), torch.linalg.inv(h), rtol=1e-6, atol=1e-12)
+    found = inverse(h.permute(1, 2, 0)[None])[0].permute(2, 0, 1)
+    assert torch.allclose(found, torch.linalg.inv(h), rtol=1e-6, atol=1e-12)
     v = 0.2 * torch.randn(20, 3, generator=g)
     norm = v.norm(dim=-1, keepdim=True)
     assert torch.allclose(turn_vector(rotation(v)), v / norm * norm.sin(), atol=1e-6)
