@@ -50,6 +50,7 @@ def depth_ratio(
     fuse: Fuse = "windows",
     strides: Sequence[int] | None = None,
     iterations: int | None = None,
+    tracks: Sequence[Any] | None = None,
     progress: bool = False,
 ) -> xr.Dataset:
     """Say how the depth of every track changes over time.
@@ -77,6 +78,10 @@ def depth_ratio(
         decides itself.
     iterations
         Refinement passes of the network; its own number by default.
+    tracks
+        Ids of the tracks to lift, all by default; the answer holds these alone, in the
+        Dataset's order. Support drawn from tracks is drawn from all, so that the
+        answer is the same as when all are lifted.
     progress
         Show a bar. Lazy tracks are lifted later: use Dask's bars for them.
 
@@ -94,7 +99,8 @@ def depth_ratio(
     ------
     SchemaError
         If the Dataset breaks the contract, has fewer than two frames, or no visible
-        observation (values of lazy arrays are checked when they are computed).
+        observation (values of lazy arrays are checked when they are computed), or none
+        of the tracks asked for.
     WeightsError
         If there is no such model or device.
     """
@@ -113,6 +119,7 @@ def depth_ratio(
     lazy = ds["xy"].chunks is not None
     if not lazy:
         validate_for_lift(ds)
+    rows = None if tracks is None else _rows(ds, tracks)
     path = find_weights(model)
     info = load_model(path)
     cuts = _cut_positions(ds)
@@ -144,6 +151,8 @@ def depth_ratio(
     plan, support_xy, support_visible = _support(
         ds, xy, visible, info, cuts, strides, fuse, settings.frame_size
     )
+    if rows is not None:
+        ds, xy, visible = (v.isel(track=rows) for v in (ds, xy, visible))
     if lazy:
         xy = xy.chunk({"time": -1, "coord": -1})
         visible = visible.chunk({"track": xy.chunksizes["track"], "time": -1})
@@ -283,6 +292,20 @@ def _check_settings(fuse: Any, strides: Any, iterations: Any) -> None:
         )
     if faults:
         raise SeuratTracksError("; ".join(faults))
+
+
+def _rows(ds: xr.Dataset, tracks: Sequence[Any]) -> np.ndarray:
+    """Positions of the tracks asked for, increasing."""
+    ids = ds["track"].values.tolist()
+    wanted = np.asarray(tracks).ravel().tolist()
+    missing = sorted(set(wanted) - set(ids), key=str)
+    if missing or not wanted:
+        raise SchemaError(
+            f"no track {', '.join(map(repr, missing[:5]))}; ids are like {ids[:3]}"
+            if missing
+            else "tracks= names no track; leave it out to lift all"
+        )
+    return np.flatnonzero(np.isin(ds["track"].values, wanted))
 
 
 def _known_focal(ds: xr.Dataset) -> float | None:

@@ -118,7 +118,7 @@ def predict_windows(
             )
             width = max(1, few // (part.stop - part.start))
             for first in range(0, N, width):
-                pause_point()
+                pause_point("lifting", begin * N + (part.stop - begin) * first, W * N)
                 some = slice(first, min(first + width, N))
                 tracks = np.moveaxis(points[some][:, frames[part]], 0, 1)
                 answer = network.query(

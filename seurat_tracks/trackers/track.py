@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from seurat_tracks.errors import TrackerError
+from seurat_tracks.interrupt import counted
 from seurat_tracks.io.video import open_video
 from seurat_tracks.trackers.base import (
     SUPPORT_GRID,
@@ -189,12 +190,13 @@ def _cut_positions(cuts: Iterable[int], times: np.ndarray) -> list[int]:
     return [int(p) for p in np.searchsorted(times, wanted) if p > 0]
 
 
-def _bar(progress: bool | None) -> Progress | None:
-    if progress is False:
-        return None
-    from tqdm.auto import tqdm
-
+def _bar(progress: bool | None) -> Progress:
     def wrap(items: Iterable[Any], *, total: int, desc: str) -> Iterable[Any]:
+        items = counted(items, total=total, what=desc)
+        if progress is False:
+            return items
+        from tqdm.auto import tqdm
+
         return tqdm(items, total=total, desc=desc, unit="frame", leave=False)
 
     return wrap
