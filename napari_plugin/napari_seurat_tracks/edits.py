@@ -320,8 +320,8 @@ def _part(one: xr.Dataset, keep: np.ndarray) -> xr.Dataset:
         if name in one.coords and one[name].values[0] not in time[keep]:
             if name == "reference_frame":
                 out = _with_reference(out, begin)
-            moved = one[name].copy(data=np.array([begin], one[name].dtype))
-            out = out.assign_coords({name: moved})
+            moved = np.array([begin], one[name].dtype)
+            out = out.assign_coords({name: ("track", moved, one[name].attrs)})
     return out
 
 
@@ -355,7 +355,7 @@ def _like(old: xr.DataArray, new: xr.DataArray) -> xr.DataArray:
 
 
 def _one_curve(out: xr.Dataset, early: xr.Dataset, later: xr.DataArray) -> xr.Dataset:
-    """Bring the later part's depth to the earlier track's reference, or leave it out."""
+    """Bring the later part to the earlier track's reference, or leave it out."""
     from seurat_tracks.scale import RELATIVE_UNITS
 
     shared = "depth" in out and out.attrs.get("units") != RELATIVE_UNITS

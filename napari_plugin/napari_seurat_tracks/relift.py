@@ -82,14 +82,14 @@ def relift(
         stated = "median" if depth is None else _anchor_of(ds)
         some = anchor(some, source, stated)
         if "xyz" in ds:
-            some = _placed(add_xyz(some), ds)
+            some = in_world_of(ds, add_xyz(some))
     some = some.compute(scheduler="synchronous")
     out = ds.drop_vars(ADDED, errors="ignore")
     for name in _MADE:
         if name in ds:
             out[name] = _with_rows(ds[name], rows, some.get(name))
     if "reference_frame" in ds.coords:
-        reference = ds["reference_frame"].copy(deep=True)
+        reference = ds["reference_frame"].variable.copy(deep=True)
         reference[rows] = some["reference_frame"].values
         out = out.assign_coords(reference_frame=reference)
     return checked(out)
@@ -97,11 +97,26 @@ def relift(
 
 def _anchor_of(ds: xr.Dataset) -> Any:
     """How the Dataset was anchored: "robust" or "median"."""
-    return "median" if str(ds.attrs.get("anchor", "")).startswith("median") else "robust"
+    return (
+        "median" if str(ds.attrs.get("anchor", "")).startswith("median") else "robust"
+    )
 
 
-def _placed(some: xr.Dataset, ds: xr.Dataset) -> xr.Dataset:
-    """Put positions where the others' are: in the camera's frame or the world's."""
+def in_world_of(ds: xr.Dataset, some: xr.Dataset) -> xr.Dataset:
+    """Put positions where a Dataset's are: in the camera's frame or the world's.
+
+    Parameters
+    ----------
+    ds
+        Tracks that may say where the camera was.
+    some
+        Tracks over the same frames, with xyz in the camera's frame.
+
+    Raises
+    ------
+    EditError
+        If positions are in the world's frame, but nothing says where the camera was.
+    """
     if ds.attrs.get("frame_of_reference") != "world":
         return some
     if "camera_to_world" not in ds:
@@ -112,7 +127,11 @@ def _placed(some: xr.Dataset, ds: xr.Dataset) -> xr.Dataset:
     pose = ds["camera_to_world"].transpose("time", "row", "column").values
     xyz = some["xyz"].transpose("track", "time", "axis")
     moved = np.einsum("tij,ntj->nti", pose[:, :3, :3], xyz.values) + pose[:, :3, 3]
-    return some.assign(xyz=xyz.copy(data=moved.astype(np.float32)))
+    said = ("frame_of_reference", "poses", "poses_estimated")
+    return some.assign(
+        xyz=xyz.copy(data=moved.astype(np.float32)),
+        camera_to_world=ds["camera_to_world"],
+    ).assign_attrs({k: ds.attrs[k] for k in said if k in ds.attrs})
 
 
 def _with_rows(

@@ -202,7 +202,7 @@ def licence_of(name: str) -> str:
 
 
 def settings_of(name: str) -> dict[str, Any]:
-    """Settings that the tracker of this name takes, with what they are by default.
+    """List the settings that a tracker takes, with what they are by default.
 
     Returns
     -------
