@@ -139,6 +139,9 @@ def prepare(job: Job) -> DepthSource | None:
     SeuratTracksError
         The text says what, and what to do.
     """
+    import xarray as xr
+
+    from seurat_tracks.cameras import resolve_camera
     from seurat_tracks.depth import DepthModel, resolve_depth
     from seurat_tracks.model.pretrained import load_model, resolve_device
     from seurat_tracks.schema import validate_for_lift
@@ -148,6 +151,7 @@ def prepare(job: Job) -> DepthSource | None:
     device = resolve_device(job.device)
     if job.tracks is not None:
         validate_for_lift(with_frame_size(job), values=False)
+        size = with_frame_size(job).attrs["frame_size"]
     elif job.video is None:
         raise SeuratTracksError(
             "there is no video and there are no tracks: open one, or choose its layer"
@@ -156,6 +160,9 @@ def prepare(job: Job) -> DepthSource | None:
         get_tracker(job.tracker, **job.tracker_settings)
         if job.queries is not None:
             parse_queries(job.queries, job.video)
+        size = job.video.attrs["frame_size"]
+    if job.intrinsics is not None:
+        resolve_camera(job.intrinsics, xr.Dataset(attrs={"frame_size": size}))
     depth = job.depth
     if depth.kind == "none":
         return None

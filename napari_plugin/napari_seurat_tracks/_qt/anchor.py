@@ -246,7 +246,8 @@ class AnchorWidget(QWidget):
         if self.this_frame.isChecked() and len(frames) > 1:
             which = ", ".join(map(str, sorted(frames)))
             raise DepthError(
-                f"the points were picked in frames {which}: pick both in one, or say that the distance holds in all frames"
+                f"the points were picked in frames {which}: pick both in one, or say "
+                "that the distance holds in all frames"
             )
         kind = self.kind.currentData()
         single = self.this_frame.isChecked() and kind != "size"

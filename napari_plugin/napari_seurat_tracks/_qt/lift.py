@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_seurat_tracks import estimate, lifting
 from napari_seurat_tracks._qt.layer_box import LayerBox
-from napari_seurat_tracks._qt.work import Work, sentence
+from napari_seurat_tracks._qt.work import Work, sentence, warm_up
 from napari_seurat_tracks.layers_in import queries_of, video_of
 from napari_seurat_tracks.session import KEY, Session
 from napari_seurat_tracks.show import show_session
@@ -115,6 +115,7 @@ class LiftWidget(QWidget):
         self._fill()
         self._connect()
         self._show_fields()
+        warm_up()
 
     # -- building -----------------------------------------------------------------
 

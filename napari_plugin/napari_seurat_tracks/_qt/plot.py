@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
 from matplotlib.widgets import SpanSelector
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QTimer, Signal
 
 from napari_seurat_tracks.curves import Curve, curves, hidden_spans, window_starts
 
@@ -39,7 +39,11 @@ class CurvePlot(FigureCanvasQTAgg):
     spanned = Signal(int, int)
 
     def __init__(self) -> None:
+        self._redraw: QTimer | None = None
         super().__init__(Figure(figsize=(5, 4), layout="constrained"))
+        self._redraw = QTimer(self)
+        self._redraw.setSingleShot(True)
+        self._redraw.timeout.connect(self.draw)
         self.setMinimumHeight(240)
         self.frame = 0
         self.colours = {"ink": "#d0d0d0", "paper": "#262930"}
@@ -101,6 +105,11 @@ class CurvePlot(FigureCanvasQTAgg):
         for line in self.cursors:
             line.set_xdata([frame, frame])
         self.draw_idle()
+
+    def draw_idle(self) -> None:
+        """Draw when there is time; matplotlib's own way outlives a deleted widget."""
+        if self._redraw is not None and not self._redraw.isActive():
+            self._redraw.start(0)
 
     def set_colours(self, ink: str, paper: str) -> None:
         """Take the window's colours."""

@@ -179,6 +179,20 @@ class Work(QWidget):
         self.ended.emit(outcome)
 
 
+def warm_up() -> None:
+    """Import what work needs, in a thread: an import cannot be cancelled."""
+    threading.Thread(target=_import_libraries, daemon=True).start()
+
+
+def _import_libraries() -> None:
+    import seurat_tracks.lift
+    import seurat_tracks.model.predict
+    import seurat_tracks.trackers.lucas_kanade  # noqa: F401
+
+    with watched(lambda what, done, total: None):
+        pass
+
+
 def _run(
     function: Callable[[Callable[[str], Any]], Any],
     stop: threading.Event,
