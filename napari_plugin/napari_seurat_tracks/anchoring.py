@@ -171,7 +171,8 @@ def anchored(
 def _factored(ds: xr.Dataset, out: xr.Dataset) -> xr.Dataset:
     """Bring one factor to all that was there, error bars and poses with it."""
     seen = ds["visible"] & np.isfinite(ds["depth"]) & np.isfinite(out["depth"])
-    factor = np.float32((out["depth"] / ds["depth"]).where(seen).median())
+    both = (out["depth"] / ds["depth"]).where(seen)
+    factor = np.float32(np.nanmedian(both.compute(scheduler="synchronous").values))
     for name in ("scale", "depth"):
         out[name] = (ds[name] * factor).assign_attrs(out[name].attrs)
     if "scale_sigma" in ds:

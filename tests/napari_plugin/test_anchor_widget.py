@@ -23,8 +23,12 @@ def scene():
     xyz[..., 2] *= 1 - 0.02 * np.arange(t)
     xy = 110 * xyz[..., :2] / xyz[..., 2:] + CAMERA[2:]
     ds = from_arrays(xy.astype(np.float32), frame_size=SIZE, fps=25, query_frame=0)
-    lifted = ds.seurat.lift3d(device="cpu", intrinsics=CAMERA)
-    return lifted, xyz
+    ratio = np.log(xyz[..., 2] / 5).astype(np.float32)
+    ds = ds.assign(
+        log_depth_ratio=(("track", "time"), ratio),
+        depth_ratio_sigma=(("track", "time"), np.full_like(ratio, 0.01)),
+    ).assign_coords(reference_frame=("track", np.zeros(n, int)))
+    return ds.seurat.anchor(intrinsics=CAMERA), xyz
 
 
 def test_relative_tracks_get_metres_from_one_distance(scene):
@@ -48,18 +52,17 @@ def test_relative_tracks_get_metres_from_one_distance(scene):
 
 
 def test_error_bars_and_poses_stay_when_one_factor_changes(scene):
-    from seurat_tracks.cameras import Poses
-
     ds, xyz = scene
     maps = np.repeat(xyz[:1, :, 2].T[:, :, None], 120, 1).repeat(160, 2)
     rng = np.random.default_rng(0)
     maps = maps * rng.normal(1, 0.02, (16, 1, 1))
+    from seurat_tracks.cameras import Poses
+    from seurat_tracks.cameras.poses import to_world
+
     ds = ds.seurat.anchor(maps.astype(np.float32), intrinsics=CAMERA)
     away = np.tile(np.eye(4), (16, 1, 1))
     away[:, :3, 3] = [10, 20, 30]
-    from seurat_tracks.cameras.poses import to_world
-
-    world = to_world(ds, Poses(away, time=ds["time"].values))
+    world = to_world(ds, Poses(away, "camera_to_world"))
     out = anchored(world, [Statement("depth", (5,), 10.0, 0)], "as_is")
     np.testing.assert_array_equal(out["scale_sigma"], ds["scale_sigma"])
     factor = 10 / float(ds["depth"].sel(track=5, time=0))
@@ -144,8 +147,9 @@ def click_at(qtbot, widget, x, y):
 
     viewer = widget.viewer
     canvas = viewer.window._qt_viewer.canvas
-    centre = np.asarray(viewer.camera.center)[-2:]
-    offset = (np.array([y, x]) - centre) * viewer.camera.zoom
+    camera = getattr(viewer, "scene", viewer).camera
+    centre = np.asarray(camera.center)[-2:]
+    offset = (np.array([y, x]) - centre) * camera.zoom
     native = canvas.native
     scale = native.devicePixelRatioF()
     where = QPoint(
@@ -172,7 +176,7 @@ def anchor(qtbot, widget, text):
 def test_two_clicks_and_a_distance(qtbot, tool, scene):
     ds, xyz = scene
     press(qtbot, tool.pick_button)
-    click_at(qtbot, tool, *(place(tool, 0, 2) + [1.5, -1]))
+    click_at(qtbot, tool, *(place(tool, 0, 2) + np.array([1.5, -1])))
     assert tool.picks == [(0, 2)]
     assert "1 more to pick" in tool.picked.text()
     click_at(qtbot, tool, *place(tool, 3, 2))

@@ -115,7 +115,7 @@ def test_the_table_sorts_and_flags(qtbot, inspect, walk):
     assert inspect.count.text() == f"12 tracks, {len(set(table['track']))} doubtful"
     # a click on the head of the column sorts by number, and again the other way
     header = inspect.table.horizontalHeader()
-    at = list(header.model().headerData(c, Qt.Orientation.Horizontal) for c in range(9))
+    at = [header.model().headerData(c, Qt.Orientation.Horizontal) for c in range(9)]
     x = header.sectionViewportPosition(at.index("depth")) + 5
     from qtpy.QtCore import QPoint
 

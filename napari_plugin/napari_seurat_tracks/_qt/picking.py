@@ -85,7 +85,7 @@ class Picker(QObject):
             return
         place = np.asarray(layer.world_to_data(np.asarray(position)[-layer.ndim :]))
         pixel = np.mean(np.abs(np.asarray(layer.scale)[-2:]))
-        reach = max(REACH / self.viewer.camera.zoom / pixel, 2.0)
+        reach = max(REACH / zoom_of(self.viewer) / pixel, 2.0)
         frame = frame_shown(self.viewer, self.session)
         y, x = place[-2:]
         found = nearest_track(self.session.dataset, frame, x, y, reach)
@@ -112,7 +112,7 @@ class Picker(QObject):
             places.append(np.asarray(layer.data_to_world((at, y, x))))
             names.append(str(track))
         active = self.viewer.layers.selection.active
-        size = 8 / max(self.viewer.camera.zoom, 1e-6)
+        size = 8 / max(zoom_of(self.viewer), 1e-6)
         self._marks = Points(
             np.array(places),
             name=MARKS,
@@ -147,3 +147,9 @@ class Picker(QObject):
             if layer.metadata.get(KEY) is self.session and layer.ndim == 3:
                 return layer
         return None
+
+
+def zoom_of(viewer: Any) -> float:
+    """Screen pixels per unit of the world."""
+    # napari 0.9 moved the camera to the scene
+    return float(getattr(viewer, "scene", viewer).camera.zoom)
