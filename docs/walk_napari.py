@@ -94,19 +94,20 @@ class Walk:
         widget.camera.setText("60")
         widget.device.setCurrentIndex(widget.device.findData("cpu"))
         widget.lift()
-        self._until(
-            lambda: (
-                "lifting" in widget.work.bar.format()
-                and widget.work.bar.maximum() > 0
-                and 0.3 < widget.work.bar.value() / widget.work.bar.maximum() < 0.95
-                and widget.work.message.text().startswith("about")
-                or not widget.work.running
-            )
-        )
+        self._until(lambda: self._half_way() or not widget.work.running)
         self._take("napari-lift.png")
         self._until(lambda: not widget.work.running)
         self._say(widget.work.message.text())
         self.viewer.window.remove_dock_widget(dock)
+
+    def _half_way(self) -> bool:
+        """Whether the bar of lifting, after the estimate, is past a third."""
+        work = self.lift_widget.work
+        return (
+            "lifting" in work.bar.format()
+            and work.bar.value() > 0.3 * work.bar.maximum() > 0
+            and work.message.text().startswith("about")
+        )
 
     def inspect(self) -> None:
         """Sort by trust, look at the worst, drop what cannot be trusted."""
@@ -121,24 +122,22 @@ class Walk:
         table = widget.table
         at = list(COLUMNS).index("score")
         table.sortByColumn(at, Qt.SortOrder.AscendingOrder)
-        seen = list(COLUMNS).index("seen")
-        raw = Qt.ItemDataRole.UserRole
-        order = [
-            table.order.index(r, 0).data(raw)
-            for r in range(table.order.rowCount())
-            if table.order.index(r, seen).data(raw) > self.frames // 3
-        ]
         assert widget.session is not None
-        widget.session.select([*order[:1], *order[-2:]])
+        ds = widget.session.dataset
+        # three whose depth changes much, and is known well
+        change = abs(ds["log_depth_ratio"]).max("time").values
+        change[~(ds["depth_ratio_sigma"].max("time").values < 0.1)] = -1
+        show = ds["track"].values[np.argsort(change)[-3:]]
+        widget.session.select(show)
         widget.plot.clicked.emit(float(self.frames * 2 // 3))
         self._take("napari-inspect.png")
-        bad = [t for t in order if t in self._doubtful()][: len(order) // 2]
-        if bad:
-            widget.session.select(bad)
+        bad = self._doubtful() - set(show.tolist())
+        if 0 < len(bad) < ds.sizes["track"]:
+            widget.session.select(list(bad))
             widget.drop()
             self._say(widget.work.message.text())
         self._until(lambda: not widget._counting.running)
-        widget.session.select(order[-3:])
+        widget.session.select(show)
         widget.relift()
         self._until(lambda: not widget.work.running)
         self._say(widget.work.message.text())
@@ -235,7 +234,7 @@ class Walk:
 
         pixels = self.viewer.screenshot(canvas_only=False, flash=False)
         picture = Image.fromarray(np.asarray(pixels)[..., :3])
-        picture.quantize(128).save(self.pictures / name, optimize=True)
+        picture.quantize(255).save(self.pictures / name, optimize=True)
         self._say(f"{name}: {(self.pictures / name).stat().st_size // 1000} kB")
 
     def _say(self, text: str) -> None:

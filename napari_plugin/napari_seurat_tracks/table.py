@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 COLUMNS = {
     "track": "id",
+    "score": "share of its seen frames that can be trusted",
+    "flags": "reasons to doubt it (seurat_tracks.reasons)",
     "seen": "frames in which it is seen",
     "first": "first frame in which it is seen",
     "last": "last frame in which it is seen",
     "depth": "median depth where it is seen, in the units of the Dataset",
     "sigma": "median standard error of the log depth ratio where it is seen",
-    "score": "share of its seen frames that can be trusted",
-    "flags": "reasons to doubt it (seurat_tracks.reasons)",
     "detail": "the same with frame numbers",
 }
 """Columns of `track_table`, and what they say."""
@@ -71,13 +71,13 @@ def track_table(ds: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "track": ids,
+            "score": judged["score"].values,
+            "flags": never,
             "seen": seen,
             "first": np.where(seen > 0, time[visible.argmax(1)], -1),
             "last": np.where(seen > 0, time[last], -1),
             "depth": middle("depth"),
             "sigma": middle("depth_ratio_sigma"),
-            "score": judged["score"].values,
-            "flags": never,
             "detail": judged["reason"].values.astype(object),
         }
     )

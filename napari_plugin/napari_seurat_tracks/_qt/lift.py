@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 GRID, POINTS, TRACKS = "grid", "points", "tracks"
 
 _FOLLOW = {
-    GRID: "a grid of points on the first frame",
-    POINTS: "the points of a layer, on any frame",
+    GRID: "a grid on the first frame",
+    POINTS: "points of a layer, on any frame",
     TRACKS: "tracks that are already there",
 }
 
@@ -340,11 +340,12 @@ class LiftWidget(QWidget):
         if job is None:
             return
         session = self._job_session
+        self.estimate_text.clear()  # a measured one is coming
 
         def work(say: Any) -> tuple[Any, Any]:
             say("looking at what is there, and measuring on a few frames …")
             source = lifting.prepare(job)
-            say(str(estimate.measured(job, source)))
+            say(f"{estimate.measured(job, source)} …")
             tracks = lifting.tracked(job)
             return tracks, lifting.lifted(job, tracks, source)
 

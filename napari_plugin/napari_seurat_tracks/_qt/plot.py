@@ -74,6 +74,8 @@ class CurvePlot(FigureCanvasQTAgg):
             colour = _COLOURS[number % len(_COLOURS)]
             _draw(self.upper, curve, "depth", colour)
             _draw(self.lower, curve, "ratio", colour)
+        _limit(self.upper, found, "depth")
+        _limit(self.lower, found, "ratio")
         if len(found) == 1:
             for first, last in hidden_spans(found[0]):
                 for axes in (self.upper, self.lower):
@@ -159,6 +161,16 @@ class CurvePlot(FigureCanvasQTAgg):
     def _span(self, low: float, high: float) -> None:
         if round(high) > round(low):
             self.spanned.emit(round(low), round(high))
+
+
+def _limit(axes: Any, found: list[Curve], what: str) -> None:
+    """Keep a band that says "anything" from squeezing the curves flat."""
+    values = [getattr(c, what) for c in found]
+    values = [v[np.isfinite(v)] for v in values]
+    known = np.concatenate([v for v in values if len(v)] or [np.ones(1)])
+    low, high = 0.8 * known.min(), 1.25 * known.max()
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, low), min(top, high))
 
 
 def _draw(axes: Any, curve: Curve, what: str, colour: str) -> None:

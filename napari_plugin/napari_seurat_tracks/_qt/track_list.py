@@ -110,7 +110,7 @@ class TrackList(QTableView):
         header = self.horizontalHeader()
         header.setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
         header.setStretchLastSection(True)
-        for column, width in enumerate((56, 48, 48, 48, 64, 64, 56, 130)):
+        for column, width in enumerate((48, 46, 104, 42, 38, 38, 52, 60)):
             self.setColumnWidth(column, width)
         self._telling = True
         self.selectionModel().selectionChanged.connect(self._tell)
