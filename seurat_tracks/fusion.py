@@ -469,7 +469,7 @@ class RunningFit:
         self, windows: _Windows, weight: Tensor, n: int
     ) -> tuple[Tensor, Tensor]:
         """Solutions (N, n b, 2) of n blocks, and the variance (N, n b) of the first."""
-        pause_point()
+        pause_point("fitting curves")
         matrix, coupling, right = self._add_up(windows, weight, n)
         self._hold(matrix, right)
         solution, variance = solve_blocks(matrix, coupling, right)

@@ -74,6 +74,7 @@ def depth_ratio(
     iterations: int | None = None,
     precision: Precision = "auto",
     compile: bool = False,
+    tracks: Sequence[Any] | None = None,
     progress: bool | None = None,
 ) -> xr.Dataset:
     """Say how the depth of every track changes over time.
@@ -107,6 +108,10 @@ def depth_ratio(
     compile
         Let torch.compile fuse the network's layers: worth its minute for many tracks
         on a GPU.
+    tracks
+        Ids of the tracks to lift, all by default; the answer holds these alone, in the
+        Dataset's order. Support drawn from tracks is drawn from all, so that the
+        answer is the same as when all are lifted.
     progress
         True or False for a bar or none; None: a bar in a notebook or on a terminal.
         Lazy tracks are lifted later: `save` has a bar, and Dask's
@@ -126,11 +131,13 @@ def depth_ratio(
     ------
     SchemaError
         If the Dataset breaks the contract, has fewer than two frames, or no visible
-        observation (values of lazy arrays are checked when they are computed).
+        observation (values of lazy arrays are checked when they are computed), or none
+        of the tracks asked for.
     WeightsError
         If there is no such model or device.
     """
     lazy = validate_settings(ds, fuse, strides, iterations)
+    rows = slice(None) if tracks is None else _rows(ds, tracks)
     device = device_of_workers(device, current_client() if lazy else None)
     settings: dict[str, Any] = {
         "fuse": fuse,
@@ -139,7 +146,8 @@ def depth_ratio(
         "precision": precision,
         "compile": compile,
     }
-    return _add_ratios(ds, prepare(ds, model, device, progress=progress, **settings))
+    prepared = prepare(ds, model, device, progress=progress, **settings)
+    return _add_ratios(ds.isel(track=rows), prepared)
 
 
 def lift3d(
@@ -497,6 +505,20 @@ def _check_settings(fuse: Any, strides: Any, iterations: Any) -> None:
         )
     if faults:
         raise SeuratTracksError("; ".join(faults))
+
+
+def _rows(ds: xr.Dataset, tracks: Sequence[Any]) -> np.ndarray:
+    """Positions of the tracks asked for, increasing."""
+    ids = ds["track"].values.tolist()
+    wanted = np.asarray(tracks).ravel().tolist()
+    missing = sorted(set(wanted) - set(ids), key=str)
+    if missing or not wanted:
+        raise SchemaError(
+            f"no track {', '.join(map(repr, missing[:5]))}; ids are like {ids[:3]}"
+            if missing
+            else "tracks= names no track; leave it out to lift all"
+        )
+    return np.flatnonzero(np.isin(ds["track"].values, wanted))
 
 
 def _known_focal(ds: xr.Dataset) -> float | None:

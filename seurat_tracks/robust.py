@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from seurat_tracks.errors import DepthError
+from seurat_tracks.interrupt import pause_point
 from seurat_tracks.runs import groups, interpolate, medians
 
 Affine = Literal["depth", "disparity"]
@@ -161,6 +162,7 @@ def robust_scale(
     out = np.full((2, N, T), np.nan, np.float32)
     block = max(1, _BLOCK // max(1, T))
     for begin in range(0, N, block):
+        pause_point("anchoring", begin, N)
         rows = slice(begin, begin + block)
         out[:, rows] = _robust_scale(
             log_ratio[rows],
@@ -359,6 +361,7 @@ def _alternate(
     inside = enough[frame]
     by_frame = np.cumsum(enough)[frame[inside]] - 1
     for _ in range(40):
+        pause_point()
         # medians begin, which half of all tracks can be wrong in; means end
         step = np.zeros(T)
         step[enough] = _group_median(error[inside], by_frame)

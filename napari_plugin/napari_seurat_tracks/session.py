@@ -36,6 +36,7 @@ class Session:
         self.path = path
         self._states = [ds]
         self._at = 0
+        self._saved: xr.Dataset | None = ds if path is not None else None
         self._selection = np.empty(0, dtype=ds["track"].dtype)
 
     @property
@@ -74,6 +75,20 @@ class Session:
             ds.assign_attrs(history=history),
         ]
         self._go(self._at + 1)
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether the tracks as they are now are those in the store."""
+        return self.dataset is self._saved
+
+    def mark_saved(self) -> None:
+        """Remember that the tracks were saved as they are now."""
+        self._saved = self.dataset
+
+    def load(self) -> None:
+        """Read lazy states into memory, so that their files may go."""
+        for state in self._states:
+            state.load()
 
     @property
     def can_undo(self) -> bool:

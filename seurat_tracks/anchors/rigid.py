@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from seurat_tracks.errors import DepthError
+from seurat_tracks.interrupt import pause_point
 
 MOST_FRAMES = 32
 """Frames, evenly spread, that the fit looks at."""
@@ -151,6 +152,7 @@ def rigid_scales(
         return np.concatenate([gap, x[:n] / PRIOR, [level]])
 
     def jacobian(x: np.ndarray) -> np.ndarray:
+        pause_point("solving the rigid thing")
         at, apart, length = shape(x)
         out = np.zeros((len(row) + n + 1, n + m))
         at_row = np.arange(len(row))

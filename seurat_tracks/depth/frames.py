@@ -24,6 +24,7 @@ from seurat_tracks.depth.sampling import (
     sample_map,
 )
 from seurat_tracks.errors import DepthError
+from seurat_tracks.interrupt import pause_point
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -279,6 +280,7 @@ class FrameDepth:
     def _ask(self, positions: list[int]) -> dict[int, tuple[np.ndarray, float]]:
         """Evaluate a batch and keep it."""
         video = self._open()
+        pause_point("depth model", positions[0], video.sizes["time"])
         piece = video.isel(time=positions).data
         frames = np.asarray(
             piece.compute(scheduler="synchronous") if hasattr(piece, "dask") else piece

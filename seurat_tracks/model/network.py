@@ -275,7 +275,11 @@ class Branch(nn.Module):
         )
         y = pairs.flatten(1)
         for linear in (self.pair[0], self.pair[2]):
-            y = F.gelu(torch.addmm(linear.bias[:, None], linear.weight, y.to(linear.weight.dtype)))
+            y = F.gelu(
+                torch.addmm(
+                    linear.bias[:, None], linear.weight, y.to(linear.weight.dtype)
+                )
+            )
         y = y.unflatten(1, pairs.shape[1:])
         w = weight.to(y.dtype)
         y = y * w

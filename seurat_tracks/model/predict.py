@@ -16,6 +16,7 @@ from seurat_tracks.windows import WindowPlan
 if TYPE_CHECKING:
     from seurat_tracks.model.network import SeuratNetwork
 
+
 def normalise(xy: np.ndarray, frame_size: tuple[int, int]) -> np.ndarray:
     """Pixels to the network's coordinates: centre 0, half the longer side 1.
 
@@ -115,7 +116,7 @@ def predict_windows(
             answers=False,
         )
         for some in _batches(0, N, width, even):
-            pause_point()
+            pause_point("lifting", begin * N + len(part) * int(some[0]), W * N)
             tracks = np.moveaxis(points[some][:, frames[part]], 0, 1)
             there = seen[np.ix_(part, some)]
             answer = network.query(

@@ -7,7 +7,9 @@ from seurat_tracks.trackers.base import (
     TrackResult,
     available_trackers,
     get_tracker,
+    licence_of,
     register_tracker,
+    settings_of,
 )
 from seurat_tracks.trackers.queries import Queries, good_features, grid, parse_queries
 from seurat_tracks.trackers.track import track
@@ -20,7 +22,9 @@ __all__ = [
     "get_tracker",
     "good_features",
     "grid",
+    "licence_of",
     "parse_queries",
     "register_tracker",
+    "settings_of",
     "track",
 ]

@@ -102,6 +102,8 @@ class Tracker(Protocol):
 
 _REGISTRY: dict[str, Callable[..., Tracker]] = {}
 
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
 _OURS = {
     "alltracker": "alltracker:AllTracker",
     "bootstapir": "tapir:BootsTAPIR",
@@ -188,6 +190,38 @@ def get_tracker(tracker: str | Tracker, **settings: Any) -> Tracker:
     return made
 
 
+def licence_of(name: str) -> str:
+    """Licence of the tracker of this name, "unknown" where it does not say so.
+
+    Raises
+    ------
+    TrackerError
+        No tracker has this name, or its package is broken.
+    """
+    return str(getattr(_find(name), "licence", "unknown"))
+
+
+def settings_of(name: str) -> dict[str, Any]:
+    """List the settings that a tracker takes, with what they are by default.
+
+    Returns
+    -------
+    dict
+        By name; `inspect.Parameter.empty` for what must be given. Empty where the
+        tracker does not say.
+
+    Raises
+    ------
+    TrackerError
+        No tracker has this name, or its package is broken.
+    """
+    try:
+        parameters = inspect.signature(_find(name)).parameters.values()
+    except (TypeError, ValueError):
+        return {}
+    return {p.name: p.default for p in parameters if p.kind in _NAMED}
+
+
 def _find(name: str) -> Callable[..., Tracker]:
     if name in _OURS:
         module, _, attribute = _OURS[name].partition(":")
@@ -215,11 +249,7 @@ def _check_settings(
     except (TypeError, ValueError):  # made in C: it will say itself what it takes
         return
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    known = [
-        p.name
-        for p in parameters
-        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
-    ]
+    known = [p.name for p in parameters if p.kind in _NAMED]
     unknown = sorted(set(settings) - set(known))
     if unknown and not open_ended:
         raise TrackerError(

@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from seurat_tracks.errors import TrackerError
+from seurat_tracks.interrupt import counted
 from seurat_tracks.io.video import open_video
 from seurat_tracks.progress import bar, shown
 from seurat_tracks.trackers.base import (
@@ -190,13 +191,13 @@ def _cut_positions(cuts: Iterable[int], times: np.ndarray) -> list[int]:
     return [int(p) for p in np.searchsorted(times, wanted) if p > 0]
 
 
-def _bar(progress: bool | None) -> Progress | None:
-    if not shown(progress):
-        return None
-
+def _bar(progress: bool | None) -> Progress:
     def wrap(items: Iterable[Any], *, total: int, desc: str) -> Iterable[Any]:
+        watched = counted(items, total=total, what=desc)
+        if not shown(progress):
+            return watched
         frames: Iterable[Any] = bar(
-            items, total=total, desc=desc, unit="frame", progress=progress
+            watched, total=total, desc=desc, unit="frame", progress=progress
         )
         return frames
 
