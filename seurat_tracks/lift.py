@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from seurat_tracks.model.pretrained import Pretrained
-    from seurat_tracks.robust import Affine
     from seurat_tracks.scale import Anchor
+    from seurat_tracks.shift import Affine
 
 Fuse = Literal["windows", "chain"]
 

@@ -12,7 +12,7 @@ from seurat_tracks.runs import groups, interpolate, medians
 if TYPE_CHECKING:
     import xarray as xr
 
-    from seurat_tracks.robust import Affine
+    from seurat_tracks.shift import Affine
 
 Anchor = Literal["robust", "median"]
 
@@ -264,15 +264,16 @@ def _robust(
 
     from seurat_tracks.robust import MOST_TRACKS, SourceFit, fit_source, robust_scale
 
-    ratio, visible, measured, _ = inputs
+    ratio, visible, measured, sigma = inputs
     step = max(1, -(-ratio.sizes["track"] // MOST_TRACKS))
-    some = [v.isel(track=slice(None, None, step)) for v in (ratio, visible, measured)]
+    few = slice(None, None, step)
+    some = [v.isel(track=few) for v in (ratio, visible, measured, sigma)]
     if ratio.chunks is not None:
         some = [v.chunk(-1) for v in some]
     fit = xr.apply_ufunc(
         lambda *arrays: fit_source(*arrays, affine=affine, gains=gains).pack(),
         *some,
-        input_core_dims=[["track", "time"]] * 3,
+        input_core_dims=[["track", "time"]] * 4,
         output_core_dims=[["fit"]],
         dask="parallelized",
         output_dtypes=[np.float64],
