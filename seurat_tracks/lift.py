@@ -101,6 +101,7 @@ def depth_ratio(
     import xarray as xr
 
     from seurat_tracks import reasons
+    from seurat_tracks.cameras.camera import straight
     from seurat_tracks.model.pretrained import (
         find_weights,
         load_model,
@@ -140,7 +141,7 @@ def depth_ratio(
     )
     xy = _bare(ds["xy"].transpose("track", "time", "coord"))
     visible = _bare(ds["visible"].transpose("track", "time"))
-    xy, visible = _through_the_lens(xy, visible, ds)
+    xy, visible = straight(xy, visible, ds)
     plan, support_xy, support_visible = _support(
         ds, xy, visible, info, cuts, strides, fuse, settings.frame_size
     )
@@ -294,19 +295,6 @@ def _known_focal(ds: xr.Dataset) -> float | None:
     return float(np.sqrt(intrinsics[0] * intrinsics[1]))
 
 
-def _through_the_lens(
-    xy: xr.DataArray, visible: xr.DataArray, ds: xr.Dataset
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Undo a stated distortion; points that no ray is known of are hidden."""
-    from seurat_tracks.cameras.camera import undistorted
-
-    straight = undistorted(xy, ds)
-    if straight is xy:
-        return xy, visible
-    lost = (xy.notnull() & straight.isnull()).any("coord")
-    return straight, visible & ~lost
-
-
 def _bare(array: xr.DataArray) -> xr.DataArray:
     return array.drop_vars(list(array.coords))
 
@@ -330,6 +318,7 @@ def _support(
     """Windows with their support: the Dataset's own, or drawn from its tracks."""
     import xarray as xr
 
+    from seurat_tracks.cameras.camera import straight
     from seurat_tracks.support import MOST, support_from_tracks
 
     T, length = ds.sizes["time"], model.config.window
@@ -347,7 +336,7 @@ def _support(
         dims = ("window", "support", "step")
         support_xy = _bare(ds["support_xy"].transpose(*dims, "coord"))
         support_visible = _bare(ds["support_visible"].transpose(*dims))
-        support_xy, support_visible = _through_the_lens(support_xy, support_visible, ds)
+        support_xy, support_visible = straight(support_xy, support_visible, ds)
         plan = plan_from_starts(start[keep], stride[keep], T, length=length, cuts=cuts)
         support_xy = support_xy.isel(window=keep)
         support_visible = support_visible.isel(window=keep)

@@ -50,8 +50,8 @@ NON_COMMERCIAL = "CC BY-NC 4.0 (no commercial use)"
 
 _V2_METRIC_SMALL = "Apache-2.0 (of the small backbone; its own page states none)"
 _V2_METRIC = (
-    "unclear: CC BY-NC 4.0 by the authors' repository, Apache-2.0 by their pages of the "
-    "same weights; take it for non-commercial"
+    "unclear: CC BY-NC 4.0 by the authors' repository, Apache-2.0 by their pages of "
+    "the same weights; take it for non-commercial"
 )
 
 APPLE = "Apple Machine Learning Research Model licence (research only)"
