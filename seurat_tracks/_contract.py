@@ -23,6 +23,8 @@ DIMS: Mapping[str, str] = MappingProxyType(
         "window": "windows of a few frames cut from the video",
         "support": "points of the grid that is tracked afresh in each window",
         "step": "frames inside a window",
+        "row": "rows of a pose, a 4 x 4 matrix",
+        "column": "columns of a pose",
     }
 )
 """Dimensions in canonical order, and what runs along them."""
@@ -237,7 +239,16 @@ VARIABLES: Mapping[str, VariableSpec] = _by_name(
         "float32",
         "m",
         "position in the camera's frame: x right, y down, z forward; NaN where xy or "
-        "depth is. Relative where scale is",
+        "depth is. Relative where scale is. With poses in the world's frame",
+        derived=True,
+    ),
+    VariableSpec(
+        "camera_to_world",
+        ("time", "row", "column"),
+        "float64",
+        "",
+        "pose of the camera in each frame: a rigid 4 x 4 matrix that takes positions "
+        "in the camera's frame to the world's, metres; NaN where unknown",
         derived=True,
     ),
 )
@@ -342,12 +353,21 @@ ATTRIBUTES: Mapping[str, AttributeSpec] = _by_name(
     AttributeSpec("model_licence", "string", "licence of the model's weights"),
     AttributeSpec("depth_source", "string", "what fixed the scale"),
     AttributeSpec("units", "string", "units of depth and xyz; says so when relative"),
-    AttributeSpec("frame_of_reference", "string", "what xyz is expressed in"),
+    AttributeSpec(
+        "frame_of_reference", "string", "what xyz is expressed in; world with poses"
+    ),
     AttributeSpec(
         "intrinsics",
         "four numbers",
         "[fx, fy, cx, cy] of the pinhole camera in pixels, pixel centres at integers",
     ),
+    AttributeSpec("intrinsics_source", "string", "where the intrinsics are from"),
+    AttributeSpec(
+        "distortion",
+        "list of numbers",
+        "coefficients of a lens that distorts, in OpenCV's order",
+    ),
+    AttributeSpec("lens", "string", "opencv or fisheye: whose coefficients they are"),
     AttributeSpec("contract_version", "string", "version of this contract"),
 )
 """Every attribute of the contract; a Dataset may hold others of the caller's."""

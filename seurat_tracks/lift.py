@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from seurat_tracks.depth.base import DepthSource
     from seurat_tracks.model.pretrained import Pretrained
     from seurat_tracks.model.speed import Precision
-    from seurat_tracks.robust import Affine
     from seurat_tracks.scale import Anchor
+    from seurat_tracks.shift import Affine
 
 Fuse = Literal["windows", "chain"]
 
@@ -353,9 +353,11 @@ def prepare(
 
 def _tracks(ds: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
     """Positions and visibility with the lens undone; lazy ones in chunks of tracks."""
+    from seurat_tracks.cameras.camera import straight
+
     xy = _bare(ds["xy"].transpose("track", "time", "coord"))
     visible = _bare(ds["visible"].transpose("track", "time"))
-    xy, visible = _through_the_lens(xy, visible, ds)
+    xy, visible = straight(xy, visible, ds)
     if xy.chunks is not None:
         xy = xy.chunk({"coord": -1})
         visible = visible.chunk({"track": xy.chunksizes["track"]})
@@ -468,7 +470,11 @@ def learn_source(
     lifted = _add_ratios(sample, prepared)
     part = measured.isel(track=some)
     return scale.source_fit(
-        lifted["log_depth_ratio"], lifted["visible"], part, affine=affine
+        lifted["log_depth_ratio"],
+        lifted["visible"],
+        part,
+        lifted["depth_ratio_sigma"],
+        affine=affine,
     )
 
 
@@ -530,19 +536,6 @@ def _known_focal(ds: xr.Dataset) -> float | None:
     return float(np.sqrt(intrinsics[0] * intrinsics[1]))
 
 
-def _through_the_lens(
-    xy: xr.DataArray, visible: xr.DataArray, ds: xr.Dataset
-) -> tuple[xr.DataArray, xr.DataArray]:
-    """Undo a stated distortion; points that no ray is known of are hidden."""
-    from seurat_tracks.cameras.camera import undistorted
-
-    straight = undistorted(xy, ds)
-    if straight is xy:
-        return xy, visible
-    lost = (xy.notnull() & straight.isnull()).any("coord")
-    return straight, visible & ~lost
-
-
 def _bare(array: xr.DataArray) -> xr.DataArray:
     return array.drop_vars(list(array.coords))
 
@@ -568,6 +561,7 @@ def _support(
     """
     import xarray as xr
 
+    from seurat_tracks.cameras.camera import straight
     from seurat_tracks.support import MOST, lazy_support, support_from_tracks
 
     T, length = ds.sizes["time"], model.config.window
@@ -592,7 +586,7 @@ def _support(
             keep = np.flatnonzero(stride == 1)
         support_xy = _bare(ds["support_xy"].transpose(*dims))
         support_visible = _bare(ds["support_visible"].transpose(*dims[:-1]))
-        support_xy, support_visible = _through_the_lens(support_xy, support_visible, ds)
+        support_xy, support_visible = straight(support_xy, support_visible, ds)
         plan = plan_from_starts(start[keep], stride[keep], T, length=length, cuts=cuts)
         pieces = cut(plan)
         support = [

@@ -134,6 +134,11 @@ def quality(
         Lazy where the tracks are lazy. `seurat_tracks.doubt_table.quality_table`
         makes a table of it.
 
+    Notes
+    -----
+    With a lens in the attributes (``distortion``), motion and neighbours are judged
+    where a pinhole camera would see the points.
+
     Raises
     ------
     SchemaError
@@ -149,6 +154,8 @@ def quality(
     lazy = any(ds[name].chunks is not None for name in names)
     if not lazy:
         validate(ds)
+    from seurat_tracks.cameras.camera import straight
+
     frame_size = tuple(int(v) for v in ds.attrs["frame_size"])
     cuts = tuple(
         int(p) for p in np.searchsorted(ds["time"].values, ds.attrs.get("cuts") or [])
@@ -157,6 +164,9 @@ def quality(
     if "reference_frame" in ds.coords:
         names.append("reference_frame")
         arrays.append(_bare(ds["reference_frame"]))
+    # motion is judged where a pinhole camera would see it
+    names += ["straight_xy", "straight_visible"]
+    arrays += straight(arrays[0], arrays[1], ds)
     if lazy:
         tracks = _track_chunks(arrays)
         arrays = [a.chunk(-1).chunk({"track": tracks}) for a in arrays]
@@ -177,7 +187,7 @@ def quality(
         dask="parallelized",
         output_dtypes=[np.uint16],
     )
-    xy, visible = arrays[0], arrays[1]
+    xy, visible = arrays[-2:]
     if across_tracks:
         around = xr.apply_ufunc(
             _doubts_across,
@@ -282,7 +292,9 @@ def _own_doubts(
 
     if N == 0:
         return out
-    doubts = steps.suspicious_steps(xy, visible, frame_size, cuts)
+    doubts = steps.suspicious_steps(
+        given["straight_xy"], given["straight_visible"], frame_size, cuts
+    )
     mark("jump", doubts.jump)
     mark("found_again", doubts.found_again)
     mark("hidden", ~visible)

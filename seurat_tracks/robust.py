@@ -6,15 +6,14 @@ says how the depth source errs; `robust_scale` then answers for each track alone
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from seurat_tracks.errors import DepthError
+from seurat_tracks.gains import CAUCHY, Gains, common_gains, inflation, spread
 from seurat_tracks.interrupt import pause_point
-from seurat_tracks.runs import groups, interpolate, medians
-
-Affine = Literal["depth", "disparity"]
+from seurat_tracks.runs import group_median, groups, interpolate, long_runs
+from seurat_tracks.shift import Affine, find_shift
 
 MOST_TRACKS = 1024
 """Tracks, evenly spread over all, from which the source's errors are learnt."""
@@ -25,10 +24,8 @@ SIGMA_FLOOR = 0.005
 TIE_FLOOR = 0.02
 """What a point that is found again may differ from the one that was lost, likewise."""
 
-_FEW = 8  # tracks below which a frame's gain is not told from their own errors
 _ROUNDS = 5
 _BLOCK = 250_000  # working arrays of a bounded size
-_CAUCHY = 2.385  # tuning constant: 95 % efficient where errors are normal
 
 
 class SourceFit(NamedTuple):
@@ -38,7 +35,7 @@ class SourceFit(NamedTuple):
     ----------
     gain : float array (time,)
         Natural log of the factor by which the depth of each frame is too large, 0 on
-        average over stretches as long as a track is seen.
+        average over a stretch; see `seurat_tracks.gains.common_gains`.
     sigma
         Standard error of one depth after that, natural-log units.
     inflation
@@ -70,6 +67,7 @@ def fit_source(
     log_ratio: np.ndarray,
     visible: np.ndarray,
     measured: np.ndarray,
+    ratio_sigma: np.ndarray | None = None,
     *,
     affine: Affine | None = None,
     gains: bool = True,
@@ -81,6 +79,9 @@ def fit_source(
     log_ratio, visible, measured : arrays (track, time)
         As for `seurat_tracks.scale.run_scale`; `measured` is relative depth or
         disparity if `affine` says so.
+    ratio_sigma : float array (track, time), optional
+        Standard error of `log_ratio`, NaN = unknown: how far gains can be told from
+        the ratios' drift. Without it no gain that lasts as long as a track is found.
     affine
         "depth": depth is proportional to ``measured + shift``; "disparity": to
         ``1 / (measured + shift)``; one unknown shift for the video. None: depth is
@@ -97,32 +98,32 @@ def fit_source(
     DepthError
         If the ratios change too little to say what the shift is.
     """
-    shift = _find_shift(log_ratio, visible, measured, affine) if affine else 0.0
+    shift = find_shift(log_ratio, visible, measured, affine) if affine else 0.0
     value, usable = _log_depth(log_ratio, visible, measured, affine, shift)
-    run, length = _long_runs(visible, usable)
+    run, length = long_runs(visible, usable)
     use = run >= 0
     T = visible.shape[1]
-    gain = np.zeros(T)
+    found = Gains(np.zeros(T), 0.0)
     if not use.any():
-        return SourceFit(gain, 0.0, 1.0, 0.0, shift)
+        return SourceFit(found.gain, 0.0, 1.0, 0.0, shift)
     frame = np.broadcast_to(np.arange(T), visible.shape)[use]
     run, value = run[use], value[use]
-    count = np.bincount(frame, minlength=T)
-    enough = count >= _FEW
-    center = _group_median(value, run)
-    error = value - center[run]
-    sigma = _spread(error)
-    if gains and enough.sum() > 1:
-        gain, error = _alternate(value, run, frame, enough, sigma)
-        smooth = _low_pass(gain, enough, length)
-        gain = np.where(enough, gain - smooth, 0.0)
-        error = value - gain[frame]
-        error = error - _group_median(error, run)[run]
-        sigma = _spread(error)
+    if gains:
+        drift = None if ratio_sigma is None else _drift(ratio_sigma, use)
+        found = common_gains(value, run, frame, T, length=length, drift=drift)
+    error = value - found.gain[frame]
+    error = error - group_median(error, run)[run]
     degrees = len(value) / max(1, len(value) - run.max() - 1)
-    sigma = sigma * float(np.sqrt(degrees))
-    common = _mean_sigma(gain[enough])
-    return SourceFit(gain, sigma, _inflation(error, run, sigma), common, shift)
+    sigma = spread(error) * float(np.sqrt(degrees))
+    return SourceFit(found.gain, sigma, inflation(error, run), found.sigma, shift)
+
+
+def _drift(ratio_sigma: np.ndarray, use: np.ndarray) -> float | None:
+    """Variance by which ratios wander from frame to frame; None where unknown."""
+    sigma = np.where(np.isfinite(ratio_sigma), ratio_sigma, np.inf).astype(np.float64)
+    away = np.abs(np.arange(use.shape[1]) - sigma.argmin(1)[:, None])
+    known = use & (away > 0) & np.isfinite(sigma)
+    return float(np.median(sigma[known] ** 2 / away[known])) if known.any() else None
 
 
 def robust_scale(
@@ -201,7 +202,7 @@ def _robust_scale(
         error = value - at[run]
         error *= error
         error /= variance
-        weight = 1 / ((1 + error / _CAUCHY**2) * variance)
+        weight = 1 / ((1 + error / CAUCHY**2) * variance)
         info = np.bincount(run, weight, R)
         total = np.bincount(run, weight * value, R)
         center = np.where(info > 0, total / np.where(info > 0, info, 1), 0.0)
@@ -304,7 +305,7 @@ def _first_guess(
     info = np.bincount(run, 1 / variance, runs)
     there, index = np.unique(run, return_inverse=True)
     center = np.zeros(runs)
-    center[there] = _group_median(value, index)
+    center[there] = group_median(value, index)
     return center, info
 
 
@@ -325,132 +326,3 @@ def _log_depth(
     if affine == "disparity":
         log_depth = -log_depth
     return np.where(usable, log_depth - np.nan_to_num(log_ratio), 0.0), usable
-
-
-def _long_runs(visible: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, float]:
-    """Give long runs (at least three usable depths) a number, -1 elsewhere.
-
-    Also the median number of frames that they span, each frame counted once.
-    """
-    group, R = groups(visible, False)
-    count = np.bincount(group[usable], minlength=R)
-    keep = count >= 3
-    number = np.append(np.where(keep, np.cumsum(keep) - 1, -1), -1)
-    span = np.bincount(group[visible], minlength=R)[keep]
-    length = float(np.median(np.repeat(span, span))) if keep.any() else 0.0
-    return np.where(usable, number[group], -1), length
-
-
-def _group_median(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Median of each group; groups are 0..n-1, each with a value."""
-    order = np.argsort(group, kind="stable")
-    return medians(values[order], np.bincount(group))
-
-
-def _alternate(
-    value: np.ndarray,
-    run: np.ndarray,
-    frame: np.ndarray,
-    enough: np.ndarray,
-    sigma: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Gains by frame and scales by run, in turn, robustly."""
-    T = len(enough)
-    gain = np.zeros(T)
-    error = value - _group_median(value, run)[run]
-    inside = enough[frame]
-    by_frame = np.cumsum(enough)[frame[inside]] - 1
-    for _ in range(40):
-        pause_point()
-        # medians begin, which half of all tracks can be wrong in; means end
-        step = np.zeros(T)
-        step[enough] = _group_median(error[inside], by_frame)
-        step[enough] -= step[enough].mean()
-        gain += step
-        error = value - gain[frame]
-        error = error - _group_median(error, run)[run]
-        if np.abs(step).max() < 1e-4 * max(sigma, SIGMA_FLOOR) + 1e-5:
-            break
-    return gain, error
-
-
-def _low_pass(gain: np.ndarray, enough: np.ndarray, length: float) -> np.ndarray:
-    """Smooth gains over a track's length: what may be the ratios' own drift."""
-    from scipy.ndimage import uniform_filter1d
-
-    if length >= 0.75 * len(gain):
-        return np.full_like(gain, gain[enough].mean())
-    size = max(3, round(length))
-    weight = uniform_filter1d(enough.astype(float), size, mode="constant")
-    total = uniform_filter1d(np.where(enough, gain, 0.0), size, mode="constant")
-    return total / np.maximum(weight, 1e-9)
-
-
-def _mean_sigma(gain: np.ndarray) -> float:
-    """Estimate the error of the mean of gains that may follow one another smoothly."""
-    if len(gain) < 3:
-        return 0.0
-    e = gain - gain.mean()
-    rho = float((e[1:] * e[:-1]).sum() / max((e * e).sum(), 1e-12))
-    rho = min(max(rho, 0.0), 0.95)
-    return float(e.std() * np.sqrt((1 + rho) / (1 - rho) / len(e)))
-
-
-def _spread(error: np.ndarray) -> float:
-    return float(1.4826 * np.median(np.abs(error)))
-
-
-def _inflation(error: np.ndarray, run: np.ndarray, sigma: float) -> float:
-    """How much less a mean of errors that resemble their neighbours says."""
-    if sigma <= 0 or len(error) < 3:
-        return 1.0
-    order = np.argsort(run, kind="stable")
-    e = np.clip(error[order] / sigma, -3, 3)
-    same = run[order][1:] == run[order][:-1]
-    rho = float((e[1:] * e[:-1])[same].sum() / max((e[:-1] ** 2)[same].sum(), 1e-9))
-    rho = min(max(rho, 0.0), 0.95)
-    return (1 + rho) / (1 - rho)
-
-
-def _find_shift(
-    log_ratio: np.ndarray, visible: np.ndarray, measured: np.ndarray, affine: Affine
-) -> float:
-    """Find the shift with which relative depth changes as the ratios do."""
-    with np.errstate(invalid="ignore"):
-        there = visible & np.isfinite(log_ratio) & np.isfinite(measured)
-    run, _ = _long_runs(visible, there)
-    use = run >= 0
-    if not use.any():
-        raise DepthError(
-            "affine depth: no track is seen in three frames with depth, so nothing "
-            "says what the source's shift is"
-        )
-    ratio = log_ratio[use].astype(np.float64)
-    value, group = measured[use].astype(np.float64), run[use]
-    low, middle = np.quantile(value, [0.001, 0.5])
-    span = max(float(middle - low), 1e-6 * max(1.0, abs(float(middle))))
-    sign = -1.0 if affine == "disparity" else 1.0
-
-    def loss(step: float) -> float:
-        # near 0 the nearest (of disparity, the farthest) point is at the pole
-        moved = np.maximum(value - low + span * np.exp(step), 1e-3 * span)
-        error = sign * np.log(moved) - ratio
-        error -= _group_median(error, group)[group]
-        return float(np.abs(error).mean())
-
-    steps = np.linspace(-4, 5, 46)
-    losses = np.array([loss(s) for s in steps])
-    best = int(losses.argmin())
-    worth = losses.max() / max(losses[best], 1e-12)
-    if best in (0, len(steps) - 1) or losses[-1] < 1.02 * losses[best] or worth < 1.02:
-        raise DepthError(
-            "affine depth: the ratios change too little, or agree with the source too "
-            "badly, to say what its shift is; give a metric source, or a source whose "
-            "depth is known up to a factor alone"
-        )
-    from scipy.optimize import minimize_scalar
-
-    found = minimize_scalar(
-        loss, bounds=(steps[best - 1], steps[best + 1]), method="bounded"
-    )
-    return float(span * np.exp(found.x) - low)

@@ -45,3 +45,23 @@ def interpolate(values: np.ndarray, time: np.ndarray) -> np.ndarray:
     span = (time[right] - time[left]).astype(np.float64)
     part = np.where(span > 0, (time[None, :] - time[left]) / np.where(span, span, 1), 0)
     return a + (b - a) * part
+
+
+def group_median(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Median of each group; groups are 0..n-1, each with a value."""
+    order = np.argsort(group, kind="stable")
+    return medians(values[order], np.bincount(group))
+
+
+def long_runs(visible: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, float]:
+    """Give long runs (at least three usable depths) a number, -1 elsewhere.
+
+    Also the median number of frames that they span, each frame counted once.
+    """
+    group, R = groups(visible, False)
+    count = np.bincount(group[usable], minlength=R)
+    keep = count >= 3
+    number = np.append(np.where(keep, np.cumsum(keep) - 1, -1), -1)
+    span = np.bincount(group[visible], minlength=R)[keep]
+    length = float(np.median(np.repeat(span, span))) if keep.any() else 0.0
+    return np.where(usable, number[group], -1), length

@@ -12,7 +12,7 @@ from seurat_tracks.runs import groups, interpolate, medians
 if TYPE_CHECKING:
     import xarray as xr
 
-    from seurat_tracks.robust import Affine
+    from seurat_tracks.shift import Affine
 
 Anchor = Literal["robust", "median"]
 
@@ -297,6 +297,7 @@ def source_fit(
     log_ratio: xr.DataArray,
     visible: xr.DataArray,
     measured: xr.DataArray,
+    sigma: xr.DataArray,
     *,
     affine: Affine | None = None,
     gains: bool = True,
@@ -305,7 +306,7 @@ def source_fit(
 
     Parameters
     ----------
-    log_ratio, visible, measured
+    log_ratio, visible, measured, sigma
         As for `seurat_tracks.robust.fit_source`, dims track and time; a few hundred
         tracks are enough (`learning_tracks`).
     affine, gains
@@ -320,13 +321,13 @@ def source_fit(
 
     from seurat_tracks.robust import fit_source
 
-    some = [_bare(v) for v in (log_ratio, visible, measured)]
+    some = [_bare(v) for v in (log_ratio, visible, measured, sigma)]
     if any(v.chunks is not None for v in some):
         some = [v.chunk(-1) for v in some]
     return xr.apply_ufunc(
         lambda *arrays: fit_source(*arrays, affine=affine, gains=gains).pack(),
         *some,
-        input_core_dims=[["track", "time"]] * 3,
+        input_core_dims=[["track", "time"]] * 4,
         output_core_dims=[["fit"]],
         dask="parallelized",
         output_dtypes=[np.float64],
@@ -349,7 +350,7 @@ def _robust(
     if fit is None:
         some = learning_tracks(inputs[0].sizes["track"])
         fit = source_fit(
-            *(v.isel(track=some) for v in inputs[:3]), affine=affine, gains=gains
+            *(v.isel(track=some) for v in inputs), affine=affine, gains=gains
         )
 
     def both(*arrays: np.ndarray) -> np.ndarray:

@@ -295,6 +295,13 @@ def _size_faults(ds: xr.Dataset) -> list[str]:
         faults.append("track: there are no tracks. Cure: give at least one track")
     if ds.sizes.get("time") == 0:
         faults.append("time: there are no frames. Cure: give at least one frame")
+    if "camera_to_world" in ds:
+        size = [ds["camera_to_world"].sizes.get(dim, 4) for dim in ("row", "column")]
+        if size != [4, 4]:
+            faults.append(
+                f"camera_to_world: its matrices are {size[0]} x {size[1]}, expected "
+                "4 x 4. Cure: add the row 0 0 0 1"
+            )
     return faults
 
 
@@ -527,6 +534,8 @@ def _attribute_fits(name: str, spec: AttributeSpec, value: Any) -> bool:
         return isinstance(value, list | tuple) and _numbers(
             value, len(value), integer=True
         )
+    if name == "distortion":
+        return isinstance(value, list | tuple) and _numbers(value, len(value))
     if name == "intrinsics":
         return _numbers(value, 4) and value[0] > 0 and value[1] > 0
     return isinstance(value, str)

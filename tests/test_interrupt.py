@@ -53,7 +53,7 @@ def test_tracking(video, stop_in):
 
 
 def test_lifting(make_tracks, stop_in, monkeypatch):
-    monkeypatch.setattr("seurat_tracks.model.predict.TOKENS", {"cpu": 200})
+    monkeypatch.setattr("seurat_tracks.model.speed.TOKENS", {"cpu": 200})
     ds = make_tracks(8, 20)
     before = ds.copy(deep=True)
     expected = st.lift3d(ds, intrinsics={"fov": 60})
@@ -69,7 +69,7 @@ def test_lifting(make_tracks, stop_in, monkeypatch):
 def test_saving_what_is_lifted_meanwhile(
     make_tracks, stop_in, monkeypatch, tmp_path, taken
 ):
-    monkeypatch.setattr("seurat_tracks.model.predict.TOKENS", {"cpu": 200})
+    monkeypatch.setattr("seurat_tracks.model.speed.TOKENS", {"cpu": 200})
     ds = make_tracks(8, 20, lazy=True)
     before = ds.compute()
     out = st.lift3d(ds, intrinsics={"fov": 60})

@@ -2,6 +2,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import xarray as xr
+from scipy.ndimage import gaussian_filter1d
 
 from seurat_tracks.depth import AtTracks, Known
 from seurat_tracks.errors import DepthError
@@ -112,6 +113,48 @@ def test_gains_do_not_follow_the_ratios_drift(rng):
     drift = 0.003 * time
     fit = fit_source((ratio + drift).astype(np.float32), visible, depth)
     assert np.abs(fit.gain[30:170]).max() < 0.05  # the drift itself reaches 0.6
+
+
+def short_tracks(rng, n=400, t=240, last=16):
+    """Tracks seen for some frames only, as `scene`, without flicker."""
+    ratio, _, depth, truth = scene(rng, n=n, t=t, gap=False)
+    start = rng.integers(-last // 2, t - last // 2, n)[:, None]
+    time = np.arange(t)
+    visible = (time >= start) & (time < start + last)
+    first = visible.argmax(1)
+    own = np.take_along_axis(ratio, first[:, None], 1)
+    sigma = np.sqrt(np.abs(time - first[:, None])).astype(np.float32)
+    return ratio - own, sigma, visible, depth, truth * np.exp(own[:, 0])
+
+
+def test_slow_flicker_is_averaged_over_the_video_not_the_track(rng):
+    ratio, sigma, visible, depth, truth = short_tracks(rng)
+    flicker = gaussian_filter1d(rng.normal(size=240), 4, mode="wrap")
+    flicker = 0.1 * (flicker - flicker.mean()) / flicker.std()
+    depth = depth * np.exp(flicker)
+    time = np.arange(240)
+    answers = []
+    for known in (1e-4 * sigma, None):
+        fit = fit_source(ratio, visible, depth, known)
+        scale, spread = robust_scale(
+            ratio, 1e-4 * sigma, visible, depth, fit, time=time
+        )
+        error = np.nanmedian(np.where(visible, scale, np.nan), 1) / truth - 1
+        answers.append((np.nanmedian(np.abs(error)), np.median(spread[visible])))
+    (joint, joint_sigma), (alone, _) = answers
+    assert joint < 0.3 * alone
+    assert joint < 0.03
+    assert joint_sigma > 0.5 * joint
+
+
+def test_a_stated_drift_of_ratios_is_no_flicker(rng):
+    ratio, sigma, visible, depth, _ = short_tracks(rng)
+    drift = 0.003 * np.arange(240)  # 0.7 over the video
+    first = drift[visible.argmax(1)][:, None]
+    fit = fit_source(
+        (ratio + drift - first).astype(np.float32), visible, depth, 0.01 * sigma
+    )
+    assert np.abs(fit.gain[30:210]).max() < 0.05
 
 
 @pytest.mark.parametrize("kind", ["depth", "disparity"])

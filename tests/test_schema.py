@@ -462,6 +462,25 @@ def test_the_documentation_shows_the_contract():
     assert [row[0] for row in _rows("Dimensions")] == [f"`{d}`" for d in schema.DIMS]
 
 
+def test_poses(make_tracks):
+    ds = make_tracks()
+    poses = np.tile(np.eye(4), (ds.sizes["time"], 1, 1))
+    dims = ("time", "row", "column")
+    validate(ds.assign(camera_to_world=(dims, poses)))
+    assert "expected 4 x 4" in _only(ds.assign(camera_to_world=(dims, poses[:, :3])))
+    assert "float64" in _only(ds.assign(camera_to_world=(dims, poses.astype("f4"))))
+    turned = ds.assign(
+        camera_to_world=(("row", "time", "column"), poses.swapaxes(0, 1))
+    )
+    assert "ds.transpose" in _only(ds.assign(camera_to_world=turned))
+
+
+def test_lens(make_tracks):
+    lens = {"distortion": [-0.2, 0.1, 0, 0], "lens": "opencv"}
+    validate(make_tracks().assign_attrs(lens))
+    assert "list of numbers" in _only(make_tracks().assign_attrs(distortion="none"))
+
+
 def test_support_of_frames_left_out_is_refused(make_tracks):
     ds = _with_support(make_tracks(n_frames=11)).drop_vars("query_frame")
     frames = ds["window_start"].values[:, None] + np.arange(8)

@@ -216,7 +216,7 @@ def test_short_streams(ds: xr.Dataset) -> None:
 def settings(lag: int = 1, forget: int = 30) -> Settings:
     info, path = load_model(), find_weights()
     network = cached_network(str(path), info.hash, "cpu")
-    return Settings(network, SIZE, None, None, lag, forget)
+    return Settings(network, SIZE, None, None, None, lag, forget)
 
 
 def test_nothing_grows_with_time() -> None:

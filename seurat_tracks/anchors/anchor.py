@@ -23,8 +23,8 @@ from seurat_tracks.errors import DepthError
 if TYPE_CHECKING:
     import xarray as xr
 
-    from seurat_tracks.robust import Affine
     from seurat_tracks.scale import Anchor
+    from seurat_tracks.shift import Affine
 
 Assume = Literal["equal_depth"]
 

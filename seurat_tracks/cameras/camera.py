@@ -323,3 +323,28 @@ def undistorted(xy: xr.DataArray, ds: xr.Dataset) -> xr.DataArray:
         keep_attrs=True,
     )
     return out.transpose(*dims)
+
+
+def straight(
+    xy: xr.DataArray, visible: xr.DataArray, ds: xr.Dataset
+) -> tuple[xr.DataArray, xr.DataArray]:
+    """Undo a stated distortion; points that no ray is known of are hidden, lazily.
+
+    Parameters
+    ----------
+    xy : DataArray (..., coord)
+        Pixels.
+    visible : DataArray (...)
+    ds
+        The Dataset whose attributes state the camera.
+
+    Returns
+    -------
+    xy, visible : DataArray
+        The same arrays if nothing is distorted.
+    """
+    out = undistorted(xy, ds)
+    if out is xy:
+        return xy, visible
+    lost = (xy.notnull() & out.isnull()).any("coord")
+    return out, visible & ~lost

@@ -137,13 +137,14 @@ def positive_metres(value: Any, where: str) -> float:
 
 
 def distance_to_depth(length: xr.DataArray, ds: xr.Dataset, name: str) -> xr.DataArray:
-    """Turn ray lengths at the tracks into z, with the Dataset's own intrinsics.
+    """Turn ray lengths at the tracks into z, with the Dataset's own camera and lens.
 
     Raises
     ------
     DepthError
         If the Dataset has no ``intrinsics`` attribute.
     """
+    from seurat_tracks.cameras.camera import undistorted
     from seurat_tracks.geometry import ray_length_to_z
 
     if "intrinsics" not in ds.attrs:
@@ -152,6 +153,6 @@ def distance_to_depth(length: xr.DataArray, ds: xr.Dataset, name: str) -> xr.Dat
             f"become depth only with the camera's intrinsics: pass intrinsics="
             f'(fx, fy, cx, cy) or {{"fov": degrees}}'
         )
-    xy = ds["xy"].transpose("track", "time", "coord")
+    xy = undistorted(ds["xy"].transpose("track", "time", "coord"), ds)
     values = ray_length_to_z(length.data, xy.data, ds.attrs["intrinsics"])
     return length.copy(data=values.astype("float32"))

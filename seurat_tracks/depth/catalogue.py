@@ -38,7 +38,7 @@ class Entry:
     repository
         Owner and name of its weights on the Hugging Face hub; "" if not there.
     licence
-        Licence of the weights as their authors state it.
+        Licence of the weights as their authors state it; ``docs/depth.md`` says where.
     """
 
     package: str
@@ -47,6 +47,12 @@ class Entry:
 
 
 NON_COMMERCIAL = "CC BY-NC 4.0 (no commercial use)"
+
+_V2_METRIC_SMALL = "Apache-2.0 (of the small backbone; its own page states none)"
+_V2_METRIC = (
+    "unclear: CC BY-NC 4.0 by the authors' repository, Apache-2.0 by their pages of "
+    "the same weights; take it for non-commercial"
+)
 
 APPLE = "Apple Machine Learning Research Model licence (research only)"
 
@@ -62,9 +68,13 @@ CATALOGUE: dict[str, Entry] = {
         f"depth-anything-v2{kind.lower()}-{size.lower()}": Entry(
             "transformers",
             f"{_V2}{kind}-{size}-hf",
-            "Apache-2.0" if size == "Small" else NON_COMMERCIAL,
+            licences[size != "Small"],
         )
-        for kind in ("-Metric-Indoor", "-Metric-Outdoor", "")
+        for kind, licences in {
+            "-Metric-Indoor": (_V2_METRIC_SMALL, _V2_METRIC),
+            "-Metric-Outdoor": (_V2_METRIC_SMALL, _V2_METRIC),
+            "": ("Apache-2.0", NON_COMMERCIAL),
+        }.items()
         for size in ("Small", "Base", "Large")
     },
     "depth-anything-3-metric": Entry(

@@ -51,6 +51,7 @@ def lift_by(
     *,
     depth: Any = None,
     truth: xr.Dataset | None = None,
+    video: Any = None,
     intrinsics: Any = None,
     disparity: bool = False,
     smooth: int = 0,
@@ -70,6 +71,8 @@ def lift_by(
         ``video_depth`` take it as the answer, the latter depth maps alone; ``seurat``
         and the formulas take their scale from it, or stay relative without it;
         ``oracle_depth`` has its own.
+    video
+        The tracks' video, for a depth model named in ``depth``.
     truth
         True tracks with ``depth``, for ``oracle_depth``: every track and frame of
         `ds`, by id and number.
@@ -108,8 +111,9 @@ def lift_by(
 
     _refuse(method, depth, truth, smooth, sigma, options)
     asked, method = method, ALIASES.get(method, method)
+    source = resolve_depth(depth, video=video, affine=method == "seurat")
     if method == "seurat":
-        out = lift3d(ds, depth=depth, intrinsics=intrinsics, **options)
+        out = lift3d(ds, depth=source, intrinsics=intrinsics, **options)
     else:
         validate_for_lift(ds, values=False)
         ds = set_intrinsics(ds, intrinsics).drop_vars(
@@ -118,9 +122,8 @@ def lift_by(
         ds.attrs = {k: v for k, v in ds.attrs.items() if k not in _OF_THE_MODEL}
         ds = _with_reference(ds)
         if method in _FORMULAS:
-            out = anchor(_with_ratio(ds, method, options), resolve_depth(depth))
+            out = anchor(_with_ratio(ds, method, options), source)
         else:
-            source = resolve_depth(depth)
             if method == "oracle_depth":
                 assert truth is not None
                 source = _true_depth(ds, truth)

@@ -155,7 +155,7 @@ class _Pieces:
                 f"time: it begins with frame {time[0]}, but frame {self._last} has "
                 "come. Cure: give pieces in order, each frame once"
             )
-        for name in ("frame_size", "intrinsics"):
+        for name in ("frame_size", "intrinsics", "distortion", "lens"):
             was, is_ = (list(d.attrs.get(name) or []) for d in (like, piece))
             if was != is_:
                 faults.append(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from seurat_tracks.cameras.camera import Camera
 from seurat_tracks.doubt import LONG_GAP, suspicious_steps
 from seurat_tracks.model.network import SeuratNetwork
 from seurat_tracks.model.predict import predict_windows
@@ -31,6 +32,8 @@ class Settings:
         Width and height, pixels.
     focal
         Focal length in pixels, where it is known.
+    camera
+        The camera, where its lens distorts.
     iterations
         Refinement passes of the network; None for its own number.
     lag
@@ -42,6 +45,7 @@ class Settings:
     network: SeuratNetwork
     frame_size: tuple[int, int]
     focal: float | None
+    camera: Camera | None
     iterations: int | None
     lag: int
     forget: int
@@ -158,15 +162,17 @@ class Shot:
         length = self._support.length
         plan = plan_from_starts(start - b.first, stride, n - b.first, length=length)
         frames = np.where(plan.frames < 0, -1, plan.frames + b.first)
-        support_xy, support_visible = self._support.points(start, plan, b.xy, b.visible)
-        xy, visible = b.xy[self._active], b.visible[self._active]
+        straight_xy, clear = self._straight(b.xy, b.visible)
+        support = self._support.points(start, plan, straight_xy, clear)
+        if not self._support.drawn:
+            support = self._straight(*support)
+        xy, visible = straight_xy[self._active], clear[self._active]
         ratio, scale = predict_windows(
             self.settings.network,
             plan,
             xy,
             visible,
-            support_xy,
-            support_visible,
+            *support,
             self.settings.frame_size,
             focal=self.settings.focal,
             iterations=self.settings.iterations,
@@ -181,6 +187,15 @@ class Shot:
             np.moveaxis(visible[:, at], 0, 1),
             np.moveaxis(doubt[:, at], 0, 1),
         )
+
+    def _straight(
+        self, xy: np.ndarray, visible: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Undo the lens; points that no ray is known of are hidden."""
+        if self.settings.camera is None:
+            return xy, visible
+        out = self.settings.camera.undistort(xy)
+        return out, visible & np.isfinite(out).all(-1)
 
     def _doubt(self, xy: np.ndarray, visible: np.ndarray) -> np.ndarray:
         """Doubt (track, time): it rises where a track may have changed its object."""

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import xarray as xr
 
+from seurat_tracks.cameras.camera import Camera, camera_of
 from seurat_tracks.errors import SchemaError, SeuratTracksError
 from seurat_tracks.io.video import open_video
 from seurat_tracks.lift import _check_settings, _known_focal
@@ -250,6 +251,7 @@ def _run(
             settings = make(
                 frame_size=(width, height),
                 focal=_known_focal(xr.Dataset(attrs=attrs)),
+                camera=_bending(xr.Dataset(attrs=attrs)),
                 forget=forget,
             )
         if batch.support is not None:
@@ -280,6 +282,12 @@ def _run(
             UserWarning,
             stacklevel=2,
         )
+
+
+def _bending(ds: xr.Dataset) -> Camera | None:
+    """Read the Dataset's camera, if its lens distorts."""
+    camera = camera_of(ds)
+    return camera if camera is not None and camera.distorts else None
 
 
 def _first_attrs(

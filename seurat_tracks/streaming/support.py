@@ -24,10 +24,14 @@ class Support(Protocol):
         Frames from the first to the last of the longest window.
     length : int
         Steps of a window.
+    drawn : bool
+        Whether support is drawn from the tracks that `points` is given, so that what
+        was done to their positions is done.
     """
 
     longest: int
     length: int
+    drawn: bool
 
     def due(self, n_frames: int) -> tuple[np.ndarray, np.ndarray]:
         """Start and stride (window,) of windows that lie in so many frames.
@@ -73,6 +77,8 @@ class Schedule:
         Frame strides; 1 is always among them.
     """
 
+    drawn = False
+
     def __init__(self, strides: Sequence[int]) -> None:
         self.strides = sorted({int(s) for s in strides} | {1})
         self.longest = (WINDOW_LENGTH - 1) * self.strides[-1]
@@ -116,6 +122,8 @@ class FromTracks(Schedule):
         Width and height, pixels.
     """
 
+    drawn = True
+
     def __init__(self, strides: Sequence[int], frame_size: tuple[int, int]) -> None:
         super().__init__(strides)
         self.frame_size = frame_size
@@ -143,6 +151,8 @@ class FromDataset:
     begin, end
         Positions of the shot's first frame and of the frame after its last.
     """
+
+    drawn = False
 
     def __init__(self, ds: xr.Dataset, plan: WindowPlan, begin: int, end: int) -> None:
         dims = ("window", "support", "step")

@@ -4,8 +4,12 @@ import pytest
 import seurat_tracks as st
 from seurat_tracks.cameras import Camera, resolve_camera
 from seurat_tracks.cameras.camera import undistorted
+from seurat_tracks.depth import AtTracks
 from seurat_tracks.errors import CameraError
 from seurat_tracks.scale import add_xyz, anchor, set_intrinsics
+from seurat_tracks.streaming import join
+from seurat_tracks.support import support_from_tracks
+from seurat_tracks.windows import plan_windows
 
 K = (500.0, 510.0, 320.0, 240.0)
 BENT = {
@@ -94,16 +98,85 @@ def test_positions_are_corrected_and_xy_stays(make_tracks, raise_if_dask_compute
 
 def test_the_network_sees_a_pinhole_camera(make_tracks):
     straight = make_tracks(n_tracks=12, n_frames=12)
-    camera = Camera((90, 90, 47, 39), (-0.15, 0, 0, 0), frame_size=(96, 80))
-    bent = straight.copy()
-    bent["xy"] = bent.xy.copy(data=camera.distort(straight.xy).astype(np.float32))
+    bent = bend(straight, LENS)
     known = set_intrinsics(straight, (90, 90, 47, 39)).seurat.depth_ratio()
-    told = set_intrinsics(bent, camera).seurat.depth_ratio()
+    told = set_intrinsics(bent, LENS).seurat.depth_ratio()
     untold = set_intrinsics(bent, (90, 90, 47, 39)).seurat.depth_ratio()
     off = [
         np.nanmax(np.abs(o.log_depth_ratio - known.log_depth_ratio))
         for o in (told, untold)
     ]
+    assert off[0] < 0.05 * off[1]
+
+
+LENS = Camera((90, 90, 47, 39), (-0.15, 0, 0, 0), frame_size=(96, 80))
+
+
+def bend(ds, camera):
+    """See a Dataset's points through a lens, untold."""
+    there = camera.distort(ds.xy).astype(np.float32)
+    return ds.assign(xy=ds.xy.copy(data=there))
+
+
+def test_ray_length_becomes_depth_along_corrected_rays(make_tracks):
+    ds = make_tracks()
+    length = np.full((ds.sizes["track"], ds.sizes["time"]), 3.0)
+    source = AtTracks(length, ray_length=True)
+    right = source.at_tracks(set_intrinsics(ds, (90, 90, 47, 39)))
+    told = source.at_tracks(set_intrinsics(bend(ds, LENS), LENS))
+    untold = source.at_tracks(set_intrinsics(bend(ds, LENS), (90, 90, 47, 39)))
+    np.testing.assert_allclose(told, right, atol=1e-4)
+    assert np.nanmax(np.abs(untold - right)) > 0.002
+
+
+def test_quality_judges_corrected_motion(raise_if_dask_computes):
+    """Two tracks come close in the picture only because the lens squeezes its edge."""
+    time = np.arange(40)
+    x = 500 + 12.0 * time
+    apart = np.maximum(np.linspace(14, 1, 40), 3.4)
+    xy = np.stack([np.stack([x, 400 + s * apart / 2], 1) for s in (-1, 1)])
+    ds = st.from_arrays(xy.astype(np.float32), frame_size=(1000, 800))
+    camera = Camera((500, 500, 499.5, 399.5), (-0.1, 0.0, 0.0, 0.0), "fisheye")
+    bent = bend(ds, camera)
+    asked = set_intrinsics(bent, camera)
+    told = asked.seurat.quality().doubt
+    untold = bent.seurat.quality().doubt
+    np.testing.assert_array_equal(told, ds.seurat.quality().doubt)
+    assert (told.values != untold.values).any()
+    with raise_if_dask_computes():
+        lazy = asked.chunk(track=1).seurat.quality().doubt
+    np.testing.assert_array_equal(lazy, told)
+
+
+def with_support(ds):
+    plan = plan_windows(ds.sizes["time"], strides=(1, 2))
+    there, seen = support_from_tracks(ds.xy.values, ds.visible.values, plan, (96, 80))
+    dims = ("window", "support", "step")
+    return ds.assign(
+        support_xy=((*dims, "coord"), there), support_visible=(dims, seen)
+    ).assign_coords(
+        window_start=("window", plan.start), window_stride=("window", plan.stride)
+    )
+
+
+@pytest.mark.parametrize("support", ["own", "drawn"])
+def test_a_stream_sees_a_pinhole_camera(make_tracks, support):
+    straight = make_tracks(n_tracks=12, n_frames=24)
+    if support == "own":
+        straight = with_support(straight)
+    bent = bend(straight, LENS)
+    if "support_xy" in bent:
+        there = LENS.distort(bent.support_xy).astype(np.float32)
+        bent = bent.assign(support_xy=bent.support_xy.copy(data=there))
+    k = (90, 90, 47, 39)
+    settings = {"strides": (1, 2), "device": "cpu"}
+
+    def ratio(ds, intrinsics):
+        pieces = st.stream(ds, intrinsics=intrinsics, **settings)
+        return join(pieces).log_depth_ratio
+
+    known = ratio(straight, k)
+    off = [np.nanmax(np.abs(ratio(bent, c) - known)) for c in (LENS, k)]
     assert off[0] < 0.05 * off[1]
 
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from seurat_tracks.depth import Constant, DepthMaps
+from seurat_tracks.depth import Constant, DepthMaps, DepthModel
 from seurat_tracks.errors import DepthError, SeuratTracksError
 from seurat_tracks.evaluation.baselines import METHODS, fill_in_time, lift_by, own_start
 from seurat_tracks.evaluation.expansion import expansion_ratio
 from seurat_tracks.io.truth import build_truth, true_tracks
+from tests.fixtures.depth_models import Counting, clip
 
 SIZE = (320, 240)
 K = (300.0, 300.0, 159.5, 119.5)
@@ -185,6 +186,17 @@ def test_oracle_depth_is_the_truth(truth: xr.Dataset, tracks: xr.Dataset) -> Non
     seen = _seen(truth)
     found = out.xyz.sel(track=truth.track).values[seen]
     np.testing.assert_allclose(found, truth.xyz.values[seen], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["per_frame", "per_video", "constant"])
+def test_a_model_looks_at_the_video(tracks: xr.Dataset, method: str) -> None:
+    video = clip(T, 48, 64)
+    out = lift_by(tracks, method, depth=DepthModel(Counting()), video=video)
+    assert out.attrs["depth_source"] == "counting"
+    seen = tracks.visible.values
+    if method != "constant":
+        levels = np.broadcast_to(np.arange(1, T + 1), seen.shape)
+        np.testing.assert_allclose(out.depth.values[seen], levels[seen], rtol=1e-5)
 
 
 def test_smoothing(truth: xr.Dataset, tracks: xr.Dataset) -> None:

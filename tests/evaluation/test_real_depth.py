@@ -26,9 +26,9 @@ pytestmark = pytest.mark.skipif(
 Clip = tuple[xr.Dataset, dict[str, np.ndarray], np.ndarray, np.ndarray]
 
 
-def read(path: str, ids: str | None = None) -> Clip:
+def read(path: str, ids: str | None = None, folder: Path = DATA) -> Clip:
     """Tracks with ratios, the file, true positions (track, time, 3), visibility."""
-    with np.load(DATA / path, allow_pickle=False) as file:
+    with np.load(folder / path, allow_pickle=False) as file:
         data = {key: file[key] for key in file.files}
     visible = data["visibility"].T.astype(bool)
     xy = np.where(visible[..., None], data["tracks_uv"].transpose(1, 0, 2), np.nan)
