@@ -30,7 +30,11 @@ def describe(path: Path) -> Notebook:
         "".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"
     )
     heading = re.search(r"^#\s+(.+)$", text, re.MULTILINE)
-    title = heading[1].strip() if heading else path.stem.replace("_", " ").replace("-", " ").capitalize()
+    title = (
+        heading[1].strip()
+        if heading
+        else path.stem.replace("_", " ").replace("-", " ").capitalize()
+    )
     rest = text[heading.end() :] if heading else text
     paragraphs = [p.strip() for p in re.split(r"\n\s*\n", rest)]
     plain = [p for p in paragraphs if p and not p.startswith(("#", "!", "|", "```"))]

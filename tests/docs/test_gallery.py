@@ -68,7 +68,9 @@ def test_order_copies_and_what_is_stale(pages, tmp_path):
     assert "See [s](s.md)." in gallery
     names = sorted(p.name for p in (tmp_path / "docs/notebooks").iterdir())
     assert names == ["01-quick-start.ipynb", "02-own-tracks.ipynb", "03-zebra.ipynb"]
-    assert "](../s.md)" in (tmp_path / "docs/notebooks/03-zebra.ipynb").read_text("utf-8")
+    assert "](../s.md)" in (tmp_path / "docs/notebooks/03-zebra.ipynb").read_text(
+        "utf-8"
+    )
     before = (tmp_path / "docs/notebooks/03-zebra.ipynb").stat().st_mtime_ns
     pages.gather_notebooks(app)
     assert (tmp_path / "docs/notebooks/03-zebra.ipynb").stat().st_mtime_ns == before
