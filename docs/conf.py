@@ -55,7 +55,7 @@ nitpick_ignore_regex = [
     # Aliases of types, spelled out where they are used; names known to type checkers
     # alone, which are documented under their full name.
     (r"py:class", r"(.*\.)?(Affine|Anchor|Assume|Fuse|Kind|Progress)"),
-    (r"py:class", r"Clip|Drawing|SeuratNetwork"),
+    (r"py:class", r"[A-Z]\w*"),
     # Names in docstrings that the reference does not list are shown as they are.
     (r"py:obj", r".*"),
 ]

@@ -12,19 +12,6 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-FIRST = (
-    "quick_start",
-    "own_tracks",
-    "animal_behaviour",
-    "metric_scale",
-    "depth_sources",
-    "long_videos",
-    "evaluating_tapvid3d",
-    "training",
-    "what_it_learned",
-)
-"""The order of the gallery; others follow by name."""
-
 GALLERY = "gallery.md"
 
 
@@ -43,7 +30,11 @@ def describe(path: Path) -> Notebook:
         "".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"
     )
     heading = re.search(r"^#\s+(.+)$", text, re.MULTILINE)
-    title = heading[1].strip() if heading else path.stem.replace("_", " ").capitalize()
+    title = (
+        heading[1].strip()
+        if heading
+        else path.stem.replace("_", " ").replace("-", " ").capitalize()
+    )
     rest = text[heading.end() :] if heading else text
     paragraphs = [p.strip() for p in re.split(r"\n\s*\n", rest)]
     plain = [p for p in paragraphs if p and not p.startswith(("#", "!", "|", "```"))]
@@ -53,13 +44,8 @@ def describe(path: Path) -> Notebook:
 
 
 def find_notebooks(folder: Path) -> list[Path]:
-    """List notebooks in the gallery's order."""
-
-    def place(path: Path) -> tuple[int, str]:
-        known = path.stem in FIRST
-        return (FIRST.index(path.stem) if known else len(FIRST), path.stem)
-
-    return sorted(folder.glob("*.ipynb"), key=place)
+    """List notebooks in the gallery's order, that of their names: 01-..., 02-..."""
+    return sorted(folder.glob("*.ipynb"))
 
 
 def write_if_new(path: Path, text: str) -> None:

@@ -43,9 +43,9 @@ def test_a_notebook_without_words(pages, tmp_path):
 
 
 def test_links_hold_on_the_site(pages):
-    page = "[a](../notebooks/quick_start.ipynb) [b](../CHANGELOG.md) [c](scale.md)"
+    page = "[a](../notebooks/01-quick-start.ipynb) [b](../CHANGELOG.md) [c](scale.md)"
     assert pages.site_links(page) == (
-        "[a](notebooks/quick_start.ipynb) [b](changelog.md) [c](scale.md)"
+        "[a](notebooks/01-quick-start.ipynb) [b](changelog.md) [c](scale.md)"
     )
     book = "[a](../docs/scale.md#x) [b](own_tracks.ipynb) [c](../README.md#install)"
     assert pages.site_links(book, "notebooks") == (
@@ -54,7 +54,7 @@ def test_links_hold_on_the_site(pages):
 
 
 def test_order_copies_and_what_is_stale(pages, tmp_path):
-    for name in ("zebra", "own_tracks", "quick_start"):
+    for name in ("03-zebra", "02-own-tracks", "01-quick-start"):
         write_notebook(
             tmp_path / f"notebooks/{name}.ipynb", f"# {name}\n\nSee [s](../docs/s.md)."
         )
@@ -64,14 +64,16 @@ def test_order_copies_and_what_is_stale(pages, tmp_path):
     pages.gather_notebooks(app)
     gallery = (tmp_path / "docs/gallery.md").read_text("utf-8")
     tree = gallery.split("{toctree}")[1]
-    assert tree.index("quick_start") < tree.index("own_tracks") < tree.index("zebra")
+    assert tree.index("01-quick") < tree.index("02-own") < tree.index("03-zebra")
     assert "See [s](s.md)." in gallery
     names = sorted(p.name for p in (tmp_path / "docs/notebooks").iterdir())
-    assert names == ["own_tracks.ipynb", "quick_start.ipynb", "zebra.ipynb"]
-    assert "](../s.md)" in (tmp_path / "docs/notebooks/zebra.ipynb").read_text("utf-8")
-    before = (tmp_path / "docs/notebooks/zebra.ipynb").stat().st_mtime_ns
+    assert names == ["01-quick-start.ipynb", "02-own-tracks.ipynb", "03-zebra.ipynb"]
+    assert "](../s.md)" in (tmp_path / "docs/notebooks/03-zebra.ipynb").read_text(
+        "utf-8"
+    )
+    before = (tmp_path / "docs/notebooks/03-zebra.ipynb").stat().st_mtime_ns
     pages.gather_notebooks(app)
-    assert (tmp_path / "docs/notebooks/zebra.ipynb").stat().st_mtime_ns == before
+    assert (tmp_path / "docs/notebooks/03-zebra.ipynb").stat().st_mtime_ns == before
 
 
 def test_no_notebooks(pages, tmp_path):
