@@ -45,7 +45,7 @@ def to_html(
     colours: list[str] | None = None,
     colour: str | None = None,
     frame: int | None = None,
-    tail: int = 30,
+    tail: int = 20,
     title: str = "Tracks in 3D",
     max_bytes: int = MAX_BYTES,
     max_tracks: int = parts.MAX_TRACKS,
