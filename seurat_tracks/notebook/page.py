@@ -114,7 +114,8 @@ def to_html(
     pictures, note = open_pictures(ds, video)
     note = "" if video is None and pictures is None else note
     part = parts.load(ds, max_tracks=max_tracks)
-    budget = max_bytes - len(script("page")) - len(style()) - 4000
+    fixed = len((script("page") + style()).encode()) + 9000 + 45 * len(part.frames)
+    budget = max_bytes - fixed
     film = _film(pictures, part, int(PICTURE_SHARE * budget))
     part = _thinned(part, len(names), budget - film.weight, max_bytes)
     start = {"colour": colour or names[0], "tail": tail, "fade": True}

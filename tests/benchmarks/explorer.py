@@ -23,7 +23,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.notebook.browser import LabPage, chromium, jupyter_lab, missing, write_notebook
+from tests.notebook.browser import (
+    LabPage,
+    chromium,
+    jupyter_lab,
+    missing,
+    write_notebook,
+)
 
 SETUP = """
 import numpy as np, xarray as xr, seurat_tracks as st
@@ -97,7 +103,9 @@ def name_of(process: int) -> str:
 
 def rate(lab: LabPage, cell: int, seconds: float) -> str:
     """Play from the first frame; frames drawn a second, and processor time of each."""
-    root = lab.page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".seurat-explorer")
+    root = (
+        lab.page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".seurat-explorer")
+    )
     root.scroll_into_view_if_needed()
     root.focus()
     lab.page.keyboard.press("Home")

@@ -66,7 +66,12 @@ class TestWidget:
     def test_the_state_is_what_was_asked_for(self, scene):
         ds, video = scene
         e = ds.seurat.explore(video, frame=45, colour="speed", tail=7, height=300)
-        assert (e.frame, e.colour, e.canvas.tail, e.canvas.height) == (45, "speed", 7, 300)
+        assert (e.frame, e.colour, e.canvas.tail, e.canvas.height) == (
+            45,
+            "speed",
+            7,
+            300,
+        )
         assert e.canvas.meta["times"][0] == 40
         assert e.canvas.meta["hasVideo"]
         assert e.dataset is ds
@@ -174,7 +179,10 @@ class TestBadInput:
                 ("tail must be", {"tail": 0}),
                 ("max_tracks must be", {"max_tracks": 2.5}),
                 ("renderer must be", {"renderer": "svg"}),
-                ("96 x 64 pixels, the tracks", {"video": np.zeros((3, 64, 96), np.uint8)}),
+                (
+                    "96 x 64 pixels, the tracks",
+                    {"video": np.zeros((3, 64, 96), np.uint8)},
+                ),
             ):
                 with pytest.raises(SeuratTracksError, match=text):
                     lazy.seurat.explore(**settings)
@@ -190,7 +198,9 @@ class TestBadInput:
         ds, video = scene
         ds = ds if lift else ds[["xy", "visible"]]
         hidden = ds.assign(visible=xr.zeros_like(ds["visible"]))
-        nothing = ds.assign({k: v * np.nan for k, v in ds.items() if v.dtype.kind == "f"})
+        nothing = ds.assign(
+            {k: v * np.nan for k, v in ds.items() if v.dtype.kind == "f"}
+        )
         for odd in (ds.isel(track=[0]), ds.isel(time=[3]), hidden, nothing, ds.chunk()):
             e = odd.seurat.explore(video)
             assert e.still().png()[:4] == b"\x89PNG"
@@ -209,7 +219,9 @@ class TestBadInput:
         e = ds.assign_attrs(video=str(path)).seurat.explore()
         assert e.canvas.meta["hasVideo"]
 
-    def test_without_the_extra_there_is_a_picture_and_a_sentence(self, scene, monkeypatch):
+    def test_without_the_extra_there_is_a_picture_and_a_sentence(
+        self, scene, monkeypatch
+    ):
         import importlib.util
 
         ds, video = scene
@@ -292,7 +304,11 @@ class TestPicked:
         other = lifted.assign_attrs(model_hash="0" * 16)
         for ds, video, text in (
             (lifted, None, "explore\\(video=...\\)"),
-            (lifted, clip[3:], "the video lacks 3 of the tracks' frames \\(first: 7\\)"),
+            (
+                lifted,
+                clip[3:],
+                "the video lacks 3 of the tracks' frames \\(first: 7\\)",
+            ),
             (metres, clip, "constant 2 m.*explore\\(depth=...\\)"),
             (other, clip, "model with hash 0000"),
         ):
@@ -331,7 +347,15 @@ class TestPicked:
 
     def test_ids_of_the_same_kind(self, make_tracks):
         assert new_ids(make_tracks(3, ids=[4, 90, 7]), 2) == [91, 92]
-        assert new_ids(make_tracks(2, ids=["picked 1", "b"]), 2) == ["picked 2", "picked 3"]
+        assert new_ids(make_tracks(2, ids=["picked 1", "b"]), 2) == [
+            "picked 2",
+            "picked 3",
+        ]
         ds = make_tracks(2, ids=["a", "bb"])
         new = ds.assign_coords(track=["picked 1", "picked 2"])
-        assert join(ds, new).track.values.tolist() == ["a", "bb", "picked 1", "picked 2"]
+        assert join(ds, new).track.values.tolist() == [
+            "a",
+            "bb",
+            "picked 1",
+            "picked 2",
+        ]

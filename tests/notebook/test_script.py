@@ -39,7 +39,9 @@ def test_joined_modules_are_one_module(entry, tmp_path):
     file = tmp_path / "joined.mjs"
     file.write_text(text, "utf-8")
     # a name that two parts define is a syntax error
-    done = subprocess.run([node(), "--check", str(file)], capture_output=True, text=True)
+    done = subprocess.run(
+        [node(), "--check", str(file)], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -45,7 +45,9 @@ class TestChoice:
             return block
 
         ds = make_tracks(60, 5).chunk(track=10)
-        ds["xy"].data = ds["xy"].data.map_blocks(slow, dtype=np.float32, meta=np.array(()))
+        ds["xy"].data = ds["xy"].data.map_blocks(
+            slow, dtype=np.float32, meta=np.array(())
+        )
         assert is_lazy(ds)
         part = load(ds, max_tracks=20)
         assert computed == [(10, 5, 2)] * 2
@@ -112,7 +114,10 @@ class TestColours:
     def test_speed_per_second_and_only_between_seen_frames(self):
         ds = xr.Dataset(
             {
-                "xy": (("track", "time", "coord"), [[[0.0, 0], [3, 4], [6, 8], [7, 8]]]),
+                "xy": (
+                    ("track", "time", "coord"),
+                    [[[0.0, 0], [3, 4], [6, 8], [7, 8]]],
+                ),
                 "visible": (("track", "time"), [[True, True, True, False]]),
             },
             coords={"time": [4, 5, 7, 8], "seconds": ("time", [0.0, 0.1, 0.3, 0.4])},
@@ -142,7 +147,9 @@ class TestColours:
         ds["confidence"][:] = np.nan
         spec, values = colour_values(ds, "confidence", load(ds).seen)
         assert np.isnan(values).all()
-        with pytest.raises(SeuratTracksError, match="no colour 'depth'; there are speed"):
+        with pytest.raises(
+            SeuratTracksError, match="no colour 'depth'; there are speed"
+        ):
             colour_values(ds, "depth", load(ds).seen)
 
     def test_tables(self):
