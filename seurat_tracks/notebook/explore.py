@@ -28,7 +28,7 @@ def explore(
     tracker: str = "lk",
     colour: str | None = None,
     frame: int | None = None,
-    tail: int = 30,
+    tail: int = 20,
     max_tracks: int = MAX_TRACKS,
     max_points: int = MAX_POINTS,
     height: int = 420,

@@ -33,9 +33,7 @@ class Pictures:
     """
 
     def __init__(self, video: Any, frame_size: Any) -> None:
-        from seurat_tracks.io.video import open_video
-
-        self.video: xr.DataArray = open_video(video)
+        self.video = _opened(video)
         have = [int(v) for v in self.video.attrs["frame_size"]]
         want = [int(v) for v in frame_size]
         if have != want:
@@ -82,7 +80,9 @@ class Pictures:
         data = block.data
         if block.chunks is not None:
             data = data.compute(scheduler="synchronous")
-        frame = np.ascontiguousarray(np.asarray(data)[0, ..., ::-1])
+        frame = np.asarray(data)[0]
+        if frame.ndim == 3:
+            frame = np.ascontiguousarray(frame[..., ::-1])
         if frame.shape[1] > width:
             height = max(1, round(frame.shape[0] * width / frame.shape[1]))
             frame = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
@@ -97,3 +97,21 @@ class Pictures:
         while self._size > MAX_BYTES and len(self._kept) > 1:
             self._size -= len(self._kept.popitem(last=False)[1])
         return picture
+
+
+def _opened(video: Any) -> xr.DataArray:
+    """Open a video; one in memory is checked and left where it is, not copied."""
+    import xarray as xr
+
+    from seurat_tracks.io.video import DIMS, open_video
+
+    if isinstance(video, np.ndarray) and video.ndim in (3, 4):
+        video = xr.DataArray(video, dims=DIMS[: video.ndim])
+    in_memory = isinstance(video, xr.DataArray) and video.chunks is None
+    if not in_memory or video.sizes.get("time", 0) < 2:
+        return open_video(video)
+    first = open_video(video[{"time": slice(0, 1)}])  # refuses what is no video
+    video = video.transpose("time", "y", "x", ...)
+    if "time" not in video.coords:
+        video = video.assign_coords(time=np.arange(video.sizes["time"]))
+    return video.assign_attrs(frame_size=first.attrs["frame_size"])

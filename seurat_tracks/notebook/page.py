@@ -45,7 +45,7 @@ def to_html(
     colours: list[str] | None = None,
     colour: str | None = None,
     frame: int | None = None,
-    tail: int = 30,
+    tail: int = 20,
     title: str = "Tracks in 3D",
     max_bytes: int = MAX_BYTES,
     max_tracks: int = parts.MAX_TRACKS,
@@ -114,7 +114,8 @@ def to_html(
     pictures, note = open_pictures(ds, video)
     note = "" if video is None and pictures is None else note
     part = parts.load(ds, max_tracks=max_tracks)
-    budget = max_bytes - len(script("page")) - len(style()) - 4000
+    fixed = len((script("page") + style()).encode()) + 9000 + 45 * len(part.frames)
+    budget = max_bytes - fixed
     film = _film(pictures, part, int(PICTURE_SHARE * budget))
     part = _thinned(part, len(names), budget - film.weight, max_bytes)
     start = {"colour": colour or names[0], "tail": tail, "fade": True}

@@ -54,7 +54,7 @@ class TrackCanvas(anywidget.AnyWidget):
     sigma = traitlets.Bytes().tag(sync=True)
     frame = traitlets.Int().tag(sync=True)
     colour = traitlets.Unicode().tag(sync=True)
-    tail = traitlets.Int(30).tag(sync=True)
+    tail = traitlets.Int(20).tag(sync=True)
     fade = traitlets.Bool(True).tag(sync=True)
     selection = traitlets.List(traitlets.Int()).tag(sync=True)
     picks: Any = traitlets.List().tag(sync=True)

@@ -38,7 +38,7 @@ export class Explorer {
     this.stage = new Stage(this.stageBox, { forceFlat });
     this.reel = new Reel((i, width) => source.picture(i, width), () => this.redraw());
     this.state = {
-      frame: 0, tool: "look", colour: "", tail: 30, fade: true, rate: 1, playing: false,
+      frame: 0, tool: "look", colour: "", tail: 20, fade: true, rate: 1, playing: false,
       selection: [], picks: [], lasso: null, hover: null, overFrame: "",
     };
     this.drawn = 0;
@@ -180,7 +180,8 @@ export class Explorer {
     this.palette = paletteOf(
       this.spec, this.tables[this.spec.map], this.meta.categories, this.theme.dark,
     );
-    this.stage.paint(this.values, this.step, this.palette, this.state.fade);
+    const exact = this.spec.kind === "category" && this.step !== 1;
+    this.stage.paint(this.values, this.step, this.palette, this.state.fade, exact);
     drawLegend(this.controls.legend, this.spec, this.palette, this.theme);
   }
 

@@ -35,7 +35,7 @@ export function makeControls(meta, act) {
   const colour = choice("colour by", [], (v) => act("colour", v));
   const tail = choice(
     "tail in frames",
-    [[1, "no tail"], [10, "10 frames"], [30, "30 frames"], [100, "100 frames"], [1e9, "all frames"]],
+    [[1, "none"], [10, "10 frames"], [20, "20 frames"], [50, "50 frames"], [100, "100 frames"], [1e9, "all frames"]],
     (v) => act("tail", Number(v)),
   );
   const fade = make("input", { type: "checkbox" });

@@ -69,6 +69,7 @@ export function segments(points, dim, seen, n, length) {
   const ends = new Float32Array(total * 2 * dim);
   const track = new Int32Array(total);
   const end = new Float32Array(total);
+  const span = new Float32Array(total);
   const bridge = new Uint8Array(total);
   last.fill(-1);
   let k = 0;
@@ -84,13 +85,14 @@ export function segments(points, dim, seen, n, length) {
         }
         track[k] = i;
         end[k] = t;
+        span[k] = t - last[i];
         bridge[k] = t - last[i] > 1 ? 1 : 0;
         k++;
       }
       last[i] = t;
     }
   }
-  return { dim, count: total, ends, track, end, bridge, offsets };
+  return { dim, count: total, ends, track, end, span, bridge, offsets };
 }
 
 /** Frames that one line may span where it is straight. */
@@ -109,6 +111,7 @@ export function straightened(points, dim, seen, n, length, tolerance) {
   const ends = [];
   const track = [];
   const end = [];
+  const span = [];
   const bridge = [];
   const piece = (i, a, b, gap) => {
     for (const t of [a, b]) {
@@ -116,6 +119,7 @@ export function straightened(points, dim, seen, n, length, tolerance) {
     }
     track.push(i);
     end.push(b);
+    span.push(b - a);
     bridge.push(gap);
   };
   const solid = (i, a, b) => {
@@ -148,7 +152,7 @@ export function straightened(points, dim, seen, n, length, tolerance) {
   }
   return {
     dim, count: track.length, ends: Float32Array.from(ends), track: Int32Array.from(track),
-    end: Float32Array.from(end), bridge: Uint8Array.from(bridge), offsets,
+    end: Float32Array.from(end), span: Float32Array.from(span), bridge: Uint8Array.from(bridge), offsets,
   };
 }
 
@@ -177,7 +181,7 @@ function isStraight(points, dim, row, a, b, tolerance) {
 export function ranges(fine, coarse, frame, tail) {
   const from = Math.max(1, frame - tail + 1);
   const begin = Math.ceil((from - 1) / BLOCK);
-  const stop = Math.min(Math.floor(frame / BLOCK), coarse.offsets.length - 1);
+  const stop = coarse ? Math.floor(frame / BLOCK) : 0;
   const piece = (a, b) => [false, fine.offsets[a], fine.offsets[b + 1]];
   if (tail <= 1 || frame < 1) return [];
   if (begin >= stop) return [piece(from, frame)];

@@ -16,7 +16,7 @@ const vec4 NOWHERE = vec4(2.0, 2.0, 2.0, 1.0);
 `;
 
 const LINE_VERTEX = `${COMMON}
-uniform sampler2D uFrom;    // place, frame in which it ends
+uniform sampler2D uFrom;    // place, frame in which it ends + frames it spans / 16
 uniform sampler2D uTo;      // place, track + 1, negative for a bridge
 uniform sampler2D uInk;
 uniform sampler2D uChosen;  // by track
@@ -52,7 +52,8 @@ void main() {
   gl_Position = vec4(place / (uSize * 0.5), 0.0, 1.0);
   vPlace = vec3(side * reach, c.y * len, 0.5 * width);
   vBridge = bridge;
-  float age = clamp((uLook.y - from.w) / max(uLook.z, 1.0), 0.0, 1.0);
+  float when = floor(from.w) - (1.0 - c.y) * fract(from.w) * 16.0;
+  float age = clamp((uLook.y - when) / max(uLook.z, 1.0), 0.0, 1.0);
   vec4 ink = texelFetch(uInk, at, 0);
   vColour = vec4(ink.rgb, ink.a * (1.0 - 0.75 * age)
     * (bridge > 0.5 ? 0.75 : 1.0) * (chosen > 0.5 ? 1.0 : uLook.w));
@@ -150,7 +151,7 @@ export class GLDrawer {
         from[4 * k + d] = set.ends[2 * k * set.dim + d];
         to[4 * k + d] = set.ends[(2 * k + 1) * set.dim + d];
       }
-      from[4 * k + 3] = set.end[k];
+      from[4 * k + 3] = set.end[k] + Math.min(15, set.span[k]) / 16;
       to[4 * k + 3] = (set.track[k] + 1) * (set.bridge[k] ? -1 : 1);
     }
     const textures = [0, 1, 2, 3].map(() => gl.createTexture());

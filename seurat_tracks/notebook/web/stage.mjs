@@ -58,8 +58,8 @@ export class Stage {
   }
 
   /** Values (track, time), or (track) with step 1, and the palette they go through. */
-  paint(values, step, palette, fade) {
-    Object.assign(this, { values, step, palette, fade: fade ? this.sigma : null });
+  paint(values, step, palette, fade, exact) {
+    Object.assign(this, { values, step, palette, exact, fade: fade ? this.sigma : null });
     for (const [name, set] of this.sets()) {
       const rgba = paintSegments(set, values, step, this.length, palette, this.fade);
       this.drawer.colours(name, rgba);
@@ -211,14 +211,18 @@ export class Stage {
         rim: theme.rim,
       };
       const { fine, coarse } = part.sets;
-      for (const [straight, a, b] of ranges(fine, coarse, state.frame, state.tail)) {
+      // Flags of single frames must not vanish in pieces that span several.
+      const pieces = ranges(fine, this.exact ? null : coarse, state.frame, state.tail);
+      for (const [straight, a, b] of pieces) {
         this.drawer.lines(`${name} ${straight ? "coarse" : "fine"}`, a, b, look);
       }
       this.drawer.dots(this.dots(name, state.frame, look.rest), look);
     }
     const { frame, picks, lasso, hover, overFrame } = state;
     const over = [...same, hover, overFrame, lasso?.length, picks, picks.length && frame];
-    if (changed(this, "lastOver", over)) this.drawOver(panes, state, theme);
+    const any = picks.length || lasso || hover || overFrame || !this.parts.space;
+    this.over.style.display = any ? "" : "none"; // or it would be blended for nothing
+    if (any && changed(this, "lastOver", over)) this.drawOver(panes, state, theme);
   }
 
   /** Heads as the drawer takes them: far ones first, the selected on top. */
