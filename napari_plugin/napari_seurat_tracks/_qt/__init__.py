@@ -1,0 +1,1 @@
+"""Widgets; the only part of the plugin that imports Qt."""
