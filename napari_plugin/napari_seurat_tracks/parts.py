@@ -23,8 +23,8 @@ PART = "seurat_tracks_part"
 
 AXES = {2: ("y", "x"), 3: ("z", "y", "x")}
 
-#: Rows for the dots of hidden spans.
-DOTS = 3000
+DOTS = 1500
+"""Dots of hidden spans drawn at most; of more, that many spread evenly."""
 
 
 def _about(part: str, session: Session, ndim: int, *, timed: bool = False) -> dict:
@@ -37,12 +37,17 @@ def _about(part: str, session: Session, ndim: int, *, timed: bool = False) -> di
     return {"metadata": metadata, "axis_labels": labels}
 
 
-def point_size(space: Space, frame_size: Any) -> float:
-    """Return the size of points that suits a view, in its own unit."""
-    if len(space.low) == 2:
-        width = frame_size[0] if frame_size else float(np.ptp([space.low, space.high]))
-        return max(width / 130.0, 2.0)
-    return float(np.linalg.norm(space.high - space.low)) / 110.0
+def point_size(stage: Stage, space: Space) -> float:
+    """Return the size of points that suits a view, in its own unit.
+
+    Many points are smaller, or they would hide each other, and take longer to draw.
+    """
+    crowd = min(1.0, (1500 / max(len(stage.ids), 1)) ** 0.5)
+    if len(space.low) == 3:
+        return crowd * float(np.linalg.norm(space.high - space.low)) / 110.0
+    if stage.frame_size is None:
+        return crowd * float(np.linalg.norm(space.high - space.low)) / 110.0
+    return crowd * max(stage.frame_size[0] / 130.0, 2.0)
 
 
 def empty_points(space: Space, n: int) -> np.ndarray:
@@ -78,12 +83,17 @@ def heads(stage: Stage, space: Space, session: Session) -> Points:
 
 
 def hidden(stage: Stage, space: Space, session: Session) -> Points:
-    """Hidden points: a ring a track where it is now, and dots where it was."""
+    """Hidden points: rings where they are now, and dots where they were.
+
+    It has rows for the frame with most of them, and for `DOTS` dots.
+    """
     from napari.layers import Points
 
-    n, ndim = len(stage.ids), space.points.shape[-1]
+    ndim = space.points.shape[-1]
+    rings = int(space.guessed.sum(axis=0).max(initial=0))
+    n = rings + min(DOTS, int(space.guessed.sum()))
     layer = Points(
-        empty_points(space, n + DOTS)[: n + DOTS],
+        empty_points(space, n)[:n],
         ndim=ndim,
         name="hidden" if ndim == 2 else "hidden 3D",
         size=0.0,

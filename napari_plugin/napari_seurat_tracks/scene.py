@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ without a graphics card. Tails of selected tracks are always among them."""
 BARS = 2000
 """Error bars drawn at most."""
 
+_CORNERS = list(itertools.product((0, 1), repeat=3))
 _WHITE, _CLEAR = np.ones(4, np.float32), np.zeros(4, np.float32)
 SELECTED = np.array([1.0, 0.35, 0.1, 1.0], np.float32)
 
@@ -119,7 +121,7 @@ class Scene:
             tails = parts.tails(stage, space, session)
         else:
             tails.metadata[parts.PART] = ("tails", session)
-            tails.tail_width = 2
+            tails.tail_width, tails.blending = 2, "translucent"
         made = {
             "tails": tails,
             "hidden": parts.hidden(stage, space, session),
@@ -328,64 +330,45 @@ class Scene:
         if n == 0:
             return
         shown = np.zeros(n, bool) if at is None else space.seen[:, at]
-        colours = np.zeros((n, 4), np.float32)
-        if at is not None:
-            colours[shown] = self._colours(shown, at)
-        with layer.events.blocker_all():
-            layer.face_color = colours
-            chosen = self.selected
-            size = parts.point_size(space, self.stage.frame_size)
-            sizes = np.where(shown, size, 0.0)
-            sizes[chosen] *= 2.0
-            widths = np.zeros(n)
-            widths[chosen] = 0.25
-            # napari heeds `shown` only where an axis is not displayed, so that rows
-            # which are not shown are clear, of no size, and out of the way too
-            layer.size, layer.shown = sizes, shown
-            if not np.array_equal(layer.border_width, widths):
-                layer.border_width = widths
-                layer.border_color = np.where(widths[:, None] > 0, _WHITE, _CLEAR)
-        layer.data[:] = space.low
+        chosen = self.selected
+        _blank(layer, space)
         if at is not None:
             layer.data[shown] = space.points[shown, at]
+            layer.face_color[shown] = self._colours(shown, at)
+            layer.size[shown] = parts.point_size(self.stage, space)
+        layer.size[chosen] *= 2.0
+        layer.border_width[:] = 0.0
+        layer.border_width[chosen] = 0.25
+        layer.border_color[chosen] = np.where(shown[chosen, None], _WHITE, _CLEAR)
+        layer.shown[:] = shown
         _redraw(layer)
 
     def _draw_hidden(self, at: int | None) -> None:
         layer, space = self._layers.get("hidden"), self.space
-        if layer is None:
+        if layer is None or len(layer.data) == 0:
             return
         on = self.look.hidden and at is not None
+        if layer.visible != on:
+            layer.visible = on
         if not on:
-            if layer.visible:
-                layer.visible = False
             return
-        if not layer.visible:
-            layer.visible = True
-        n = len(self.stage.ids)
+        rings = np.flatnonzero(space.guessed[:, at])
         start = max(0, at - self.look.tail)
         before = np.argwhere(space.guessed[:, start:at])
-        dots = before[spread(len(before), parts.DOTS)]
-        shown = np.zeros(n + parts.DOTS, bool)
-        shown[:n] = space.guessed[:, at]
-        shown[n : n + len(dots)] = True
-        if not shown.any() and not layer.shown.any():
+        dots = before[spread(len(before), len(layer.data) - len(rings))]
+        rows = np.concatenate([rings, dots[:, 0]])
+        when = np.concatenate([np.full(len(rings), at), dots[:, 1] + start])
+        n, m = len(rings), len(rows)
+        if m == 0 and not layer.shown.any():
             return
-        size = parts.point_size(space, self.stage.frame_size)
-        sizes = np.where(shown, size, 0.0)
-        sizes[n:] *= 0.4
-        rows = np.concatenate([np.arange(n), dots[:, 0]])
-        when = np.concatenate([np.full(n, at), dots[:, 1] + start])
-        colours = np.zeros((n + parts.DOTS, 4), np.float32)
-        drawn = np.flatnonzero(shown[: len(rows)])
-        colours[drawn] = self._colours(rows[drawn], when[drawn])
-        filled = np.zeros_like(colours)
-        filled[n:] = colours[n:]
-        with layer.events.blocker_all():
-            layer.border_color = colours
-            layer.face_color = filled
-            layer.size, layer.shown = sizes, shown
-        layer.data[:] = space.low
-        layer.data[drawn] = space.points[rows[drawn], when[drawn]]
+        _blank(layer, space)
+        colours = self._colours(rows, when)
+        size = parts.point_size(self.stage, space)
+        layer.data[:m] = space.points[rows, when]
+        layer.border_color[:m] = colours
+        layer.face_color[n:m] = colours[n:]
+        layer.size[:n], layer.size[n:m] = size, 0.4 * size
+        layer.shown[:m] = True
         _redraw(layer)
 
     @property
@@ -401,6 +384,8 @@ class Scene:
             return
         ends = parts.span_ends(stage, space)
         if at is None or self.look.tail <= 0:
+            if np.array_equal(layer.data, ends):
+                return
             rows, colours = ends, np.zeros((2, 4), np.float32)
             track = np.zeros(0, int)
         else:
@@ -466,8 +451,8 @@ class Scene:
         if self._show("frustum", self.look.frustum and known):
             ends = to_napari(moved(frustum(corners), pose))
             self._layers["frustum"].data = parts.as_vectors(ends)
-        if self._show("picture", self.look.picture and known):
-            layer = self._layers["picture"]
+        layer = self._layers.get("picture")
+        if layer is not None and known:
             layer.vertices = to_napari(moved(corners, pose))
 
     @property
@@ -477,16 +462,14 @@ class Scene:
 
     def _draw_picture(self) -> None:
         layer = self._layers.get("picture")
-        if layer is None or not self.look.picture:
+        if layer is None:
             return
-        video = self.video
+        video = self.video if self.look.picture else None
         image = None if video is None else picture_at(video, self.frame)
-        if image is None:
-            layer.visible = False
-            return
         pose = self._pose(self.stage.position(self.frame))
-        layer.visible = pose is None or bool(np.isfinite(pose).all())
-        layer.texture = image
+        known = pose is None or bool(np.isfinite(pose).all())
+        if self._show("picture", known and image is not None):
+            layer.texture = image
 
     def _draw_bars(self, at: int | None) -> None:
         if not self._show("bars", self.look.bars and at is not None):
@@ -503,6 +486,19 @@ class Scene:
         bars = error_bars(space.points[rows, at][:, ::-1], sigma[rows], centre)
         layer.data = parts.as_vectors(to_napari(bars))
         layer.edge_color = self._colours(rows, at)
+
+    def outline(self) -> np.ndarray:
+        """Corners of what is shown in 3D, (corner, 3) in napari's order."""
+        space = self.stage.in_3d
+        ends = np.stack([space.low, space.high])
+        box = np.array([[ends[i, 0], ends[j, 1], ends[k, 2]] for i, j, k in _CORNERS])
+        around = [
+            layer.data[:, 0] + part * layer.data[:, 1]
+            for name in ("frustum", "grid")
+            if (layer := self._layers.get(name)) is not None and layer.visible
+            for part in (0, 1)
+        ]
+        return np.concatenate([box, *around])
 
     # --- picking
 
@@ -531,7 +527,7 @@ class Scene:
         if self.look.hidden:
             drawn = drawn | space.guessed[:, at]
         rows = np.flatnonzero(drawn)
-        half = 0.5 * parts.point_size(space, self.stage.frame_size)
+        half = 0.5 * parts.point_size(self.stage, space)
         found = nearest(space.points[rows, at], position, direction, max(radius, half))
         return None if found is None else self.stage.ids[rows[found]]
 
@@ -573,6 +569,19 @@ def _reason(stage: Stage) -> SeuratTracksError:
         text = str(error)
         return ViewError(text[0].upper() + text[1:] + ".")
     raise AssertionError
+
+
+def _blank(layer: Layer, space: Space) -> None:
+    """Take all rows away, in place: whatever napari's setters do costs more.
+
+    napari heeds `shown` only where an axis is not displayed, so that rows which are not
+    shown are clear, of no size, and out of the way too.
+    """
+    layer.data[:] = space.low
+    layer.face_color[:] = _CLEAR
+    layer.border_color[:] = _CLEAR
+    layer.size[:] = 0.0
+    layer.shown[:] = False
 
 
 def _redraw(layer: Layer) -> None:

@@ -111,7 +111,7 @@ def frustum(corners: np.ndarray) -> np.ndarray:
     return np.concatenate([rays, edges, mark])
 
 
-def nice_step(length: float, lines: int = 6) -> float:
+def nice_step(length: float, lines: int = 5) -> float:
     """Return 1, 2 or 5 times a power of ten, so that about `lines` steps fit."""
     rough = max(length, 1e-12) / lines
     power = 10.0 ** np.floor(np.log10(rough))

@@ -49,7 +49,6 @@ class View:
         self._put_away: list[Layer] = []
         self._camera: dict[str, Any] = {}
         self._switching = False
-        self._fitting = False
         # last, so that napari has finished with the layer
         viewer.layers.events.inserted.connect(self._on_inserted, position="last")
         viewer.layers.events.removed.connect(self._on_removed, position="last")
@@ -197,19 +196,25 @@ class View:
 
     def look(self, direction: tuple[float, float, float]) -> None:
         """Look at the whole scene in a direction (z, y, x); y is down."""
-        self._fit()
         self.viewer.scene.camera.set_view_direction(direction)
+        self._fit()
 
     def _fit(self, event: Any = None) -> None:
-        """Fit the scene into the window; what is put away does not count."""
-        if not self.in_3d or self._fitting:
+        """Fit the scenes into the window as they are seen; others are put away."""
+        points = [s.outline() for s in self.scenes if s.in_3d]
+        if not self.in_3d or not points:
             return
-        layers = [la for s in self.scenes for la in s.layers.values() if la.visible]
-        self._fitting = True
-        try:
-            self.viewer.fit_to_view(layers=layers, margin=0.02)
-        finally:
-            self._fitting = False
+        camera = self.viewer.scene.camera
+        corners = np.concatenate(points)
+        into, up = np.asarray(camera.view_direction), np.asarray(camera.up_direction)
+        axes = np.stack([np.cross(up, into), up, into])
+        axes /= np.linalg.norm(axes, axis=1, keepdims=True)
+        seen = corners @ axes.T
+        low, high = seen.min(0), seen.max(0)
+        height, width = (float(v) for v in self.viewer.canvas.size)
+        size = np.maximum(high - low, 1e-9)
+        camera.center = tuple(0.5 * (low + high) @ axes)
+        camera.zoom = 0.9 * min(width / size[0], height / size[1])
 
     # --- the slider
 
