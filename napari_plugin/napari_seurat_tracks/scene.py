@@ -1,0 +1,589 @@
+"""A session on show: the layers of one view, kept in step with slider and session."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+
+from napari_seurat_tracks import parts
+from napari_seurat_tracks.pick import nearest
+from napari_seurat_tracks.space import (
+    error_bars,
+    floor_grid,
+    frustum,
+    moved,
+    picture_corners,
+    to_napari,
+)
+from napari_seurat_tracks.spans import span_rows, spread
+from napari_seurat_tracks.stage import Space, Stage, ViewError
+from napari_seurat_tracks.video import find_video, picture_at
+from seurat_tracks.errors import SeuratTracksError
+
+if TYPE_CHECKING:
+    from napari.layers import Layer
+    from napari.viewer import Viewer
+
+    from napari_seurat_tracks.session import Session
+
+TAIL_ROWS = 4000
+"""Observations that the tails of one frame consist of at most: more draw too slowly
+without a graphics card. Tails of selected tracks are always among them."""
+
+BARS = 2000
+"""Error bars drawn at most."""
+
+_CORNERS = list(itertools.product((0, 1), repeat=3))
+_WHITE, _CLEAR = np.ones(4, np.float32), np.zeros(4, np.float32)
+SELECTED = np.array([1.0, 0.35, 0.1, 1.0], np.float32)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a scene is drawn.
+
+    Attributes
+    ----------
+    colour_by
+        A key of `napari_seurat_tracks.colours.QUANTITIES`; one that the tracks do not
+        have gives the first that they have.
+    tail
+        Frames that tails reach back.
+    hidden, picture, frustum, grid, bars
+        Whether hidden points, the picture's plane, the camera, the grid and error bars
+        are shown.
+    plane
+        Where the picture's plane stands: 0 at the nearest depth offered, 1 at the
+        farthest.
+    """
+
+    colour_by: str = "depth"
+    tail: int = 12
+    hidden: bool = True
+    picture: bool = True
+    frustum: bool = True
+    grid: bool = True
+    bars: bool = False
+    plane: float = 1.0
+
+
+class Scene:
+    """The layers that show one session in one viewer.
+
+    Parameters
+    ----------
+    viewer
+        napari's viewer.
+    session
+        What is shown.
+    tails
+        A Tracks layer of the viewer that already shows the session; it becomes the
+        layer of the tails over the picture.
+
+    Attributes
+    ----------
+    updated
+        Emitted when what can be chosen, or the status, may have changed.
+    """
+
+    updated = Signal()
+
+    def __init__(
+        self, viewer: Viewer, session: Session, tails: Layer | None = None
+    ) -> None:
+        self.viewer, self.session = viewer, session
+        self.look = Look()
+        self.in_3d = False
+        self.stage = Stage(session.dataset)
+        self.frame: float = float(self.stage.time[0]) if len(self.stage.time) else 0.0
+        self._layers: dict[str, Layer] = {}
+        self._flat: dict[str, Layer] = {}
+        self._deep: dict[str, Layer] = {}
+        self._busy = False
+        self.closed = False
+        self._build_flat(tails)
+        session.changed.connect(self._on_changed)
+        session.selection_changed.connect(self._on_selection)
+        self.update()
+
+    # --- building
+
+    def _build_flat(self, adopted: Layer | None = None) -> None:
+        stage, session, space = self.stage, self.session, self.stage.picture
+        tails = adopted
+        if tails is None:
+            tails = parts.tails(stage, space, session)
+        else:
+            tails.metadata[parts.PART] = ("tails", session)
+            tails.tail_width, tails.blending = 2, "translucent"
+        made = {
+            "tails": tails,
+            "hidden": parts.hidden(stage, space, session),
+            "heads": parts.heads(stage, space, session),
+        }
+        with self._quiet():
+            for layer in made.values():
+                if layer not in self.viewer.layers:
+                    self.viewer.add_layer(layer)
+        self._flat = self._layers = made
+
+    def _build_deep(self) -> dict[str, Layer]:
+        stage, session = self.stage, self.session
+        space = stage.in_3d
+        made: dict[str, Layer] = {}
+        box = float(np.linalg.norm(space.high - space.low))
+        grid = floor_grid(space.low[::-1], space.high[::-1], stage.unit)
+        made["grid"] = parts.lines(
+            to_napari(grid.lines), session, "grid", "#606060", 0.0012 * box
+        )
+        made["numbers"] = parts.labels(to_napari(grid.at), grid.text, session)
+        if self.has_camera:
+            corners = picture_corners(stage.frame_size, stage.intrinsics, 1.0)
+            made["picture"] = parts.picture(to_napari(corners), session)
+            made["frustum"] = parts.lines(
+                to_napari(frustum(corners)), session, "camera", "#e0b040", 0.0025 * box
+            )
+        made["tails"] = parts.tails(stage, space, session)
+        if stage.sigma(0) is not None:
+            none = np.zeros((1, 2, 3), np.float32) + space.low.astype(np.float32)
+            made["bars"] = parts.lines(
+                none, session, "error bars", "white", 0.0015 * box
+            )
+        made["hidden"] = parts.hidden(stage, space, session)
+        made["heads"] = parts.heads(stage, space, session)
+        return made
+
+    @property
+    def has_camera(self) -> bool:
+        """Whether the picture's place in space is known."""
+        return self.stage.intrinsics is not None and self.stage.frame_size is not None
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """Layers of the view that is on show, by part."""
+        return dict(self._layers)
+
+    @property
+    def space(self) -> Space:
+        """Positions of the view that is on show."""
+        return self.stage.in_3d if self.in_3d else self.stage.picture
+
+    @property
+    def colour_by(self) -> str:
+        """What is coloured by."""
+        wanted, have = self.look.colour_by, self.stage.choices
+        return wanted if wanted in have else have[0]
+
+    # --- the two views
+
+    def enter(self, in_3d: bool) -> None:
+        """Put the layers of a view in place of those of the other.
+
+        Raises
+        ------
+        ViewError
+            There are no 3D positions; nothing has changed.
+        """
+        if in_3d == self.in_3d:
+            return
+        old = self._layers
+        if in_3d:
+            self._deep = self._deep or self._build_deep()
+        self._layers = self._deep if in_3d else self._flat
+        self.in_3d = in_3d
+        with self._quiet():
+            for layer in self._layers.values():
+                self.viewer.add_layer(layer)
+            for layer in old.values():
+                if layer in self.viewer.layers:
+                    self.viewer.layers.remove(layer)
+            self.viewer.layers.selection.active = self._layers["tails"]
+        self.update()
+
+    def close(self, *, remove: bool = True) -> None:
+        """Take the scene's layers away and let go of the session."""
+        if self.closed:
+            return
+        self.closed = True
+        self.session.changed.disconnect(self._on_changed)
+        self.session.selection_changed.disconnect(self._on_selection)
+        with self._quiet():
+            for layer in self._layers.values():
+                if remove and layer in self.viewer.layers:
+                    self.viewer.layers.remove(layer)
+
+    @contextlib.contextmanager
+    def _quiet(self) -> Iterator[None]:
+        """Adding and removing layers of our own is not the user's doing."""
+        before, self._busy = self._busy, True
+        try:
+            yield
+        finally:
+            self._busy = before
+
+    @property
+    def busy(self) -> bool:
+        """Whether the scene itself is adding or removing layers."""
+        return self._busy
+
+    def owns(self, layer: Layer) -> bool:
+        """Whether a layer is one of those on show."""
+        return any(layer is mine for mine in self._layers.values())
+
+    def drop(self, part: str) -> None:
+        """Forget a layer that the user took away."""
+        for made in (self._layers, self._flat, self._deep):
+            made.pop(part, None)
+
+    # --- keeping in step
+
+    def set_look(self, **changes: Any) -> None:
+        """Change how it is drawn; see `Look`."""
+        self.look = replace(self.look, **changes)
+        self.update()
+
+    def _on_changed(self, ds: Any) -> None:
+        """Show the Dataset after an edit; layers are made anew if tracks differ."""
+        self.stage = Stage(ds)
+        was_3d = self.in_3d
+        with self._quiet():
+            old = list(self._layers.values())
+            adopted = self._flat["tails"] if not was_3d else None
+            self._deep = {}
+            self.in_3d = False
+            for layer in old:
+                if layer is not adopted and layer in self.viewer.layers:
+                    self.viewer.layers.remove(layer)
+            if was_3d and self.stage.space is not None:
+                self._flat = self._only_made()
+                self._layers = self._deep = self._build_deep()
+                self.in_3d = True
+                for layer in self._layers.values():
+                    self.viewer.add_layer(layer)
+            else:
+                self._build_flat(adopted)
+        self.update()
+        self.updated.emit()
+
+    def _only_made(self) -> dict[str, Layer]:
+        stage, session, space = self.stage, self.session, self.stage.picture
+        return {
+            "tails": parts.tails(stage, space, session),
+            "hidden": parts.hidden(stage, space, session),
+            "heads": parts.heads(stage, space, session),
+        }
+
+    def _on_selection(self, ids: Any) -> None:
+        self.update()
+        self.updated.emit()
+
+    @property
+    def selected(self) -> np.ndarray:
+        """Positions of the selected tracks among those drawn."""
+        return np.flatnonzero(np.isin(self.stage.ids, self.session.selection))
+
+    def show_frame(self, frame: float) -> None:
+        """Draw another frame.
+
+        Parameters
+        ----------
+        frame
+            Frame number; outside the tracks' frames nothing is drawn.
+        """
+        if frame != self.frame:
+            self.frame = frame
+            self.update(scenery=self.stage.poses is not None)
+
+    def update(self, *, scenery: bool = True) -> None:
+        """Draw everything as it is now.
+
+        Parameters
+        ----------
+        scenery
+            Also what stands still while time goes on: the camera and its plane.
+        """
+        if self.closed or not self._layers:
+            return
+        at = self.stage.position(self.frame)
+        self._draw_heads(at)
+        self._draw_hidden(at)
+        self._draw_tails(at)
+        if self.in_3d:
+            if scenery:
+                self._draw_scenery(at)
+            self._draw_picture()
+            self._draw_bars(at)
+
+    def _colours(self, rows: Any, at: Any) -> np.ndarray:
+        values = self.stage.values(self.colour_by)[rows, at]
+        return self.stage.palette(self.colour_by)(values)
+
+    def _draw_heads(self, at: int | None) -> None:
+        layer, space = self._layers["heads"], self.space
+        n = len(self.stage.ids)
+        if n == 0:
+            return
+        shown = np.zeros(n, bool) if at is None else space.seen[:, at]
+        chosen = self.selected
+        _blank(layer, space)
+        if at is not None:
+            layer.data[shown] = space.points[shown, at]
+            layer.face_color[shown] = self._colours(shown, at)
+            layer.size[shown] = parts.point_size(self.stage, space)
+        layer.size[chosen] *= 2.0
+        layer.border_width[:] = 0.0
+        layer.border_width[chosen] = 0.25
+        layer.border_color[chosen] = np.where(shown[chosen, None], _WHITE, _CLEAR)
+        layer.shown[:] = shown
+        _redraw(layer)
+
+    def _draw_hidden(self, at: int | None) -> None:
+        layer, space = self._layers.get("hidden"), self.space
+        if layer is None or len(layer.data) == 0:
+            return
+        on = self.look.hidden and at is not None
+        if layer.visible != on:
+            layer.visible = on
+        if not on:
+            return
+        rings = np.flatnonzero(space.guessed[:, at])
+        start = max(0, at - self.look.tail)
+        before = np.argwhere(space.guessed[:, start:at])
+        dots = before[spread(len(before), len(layer.data) - len(rings))]
+        rows = np.concatenate([rings, dots[:, 0]])
+        when = np.concatenate([np.full(len(rings), at), dots[:, 1] + start])
+        n, m = len(rings), len(rows)
+        if m == 0 and not layer.shown.any():
+            return
+        _blank(layer, space)
+        colours = self._colours(rows, when)
+        size = parts.point_size(self.stage, space)
+        layer.data[:m] = space.points[rows, when]
+        layer.border_color[:m] = colours
+        layer.face_color[n:m] = colours[n:]
+        layer.size[:n], layer.size[n:m] = size, 0.4 * size
+        layer.shown[:m] = True
+        _redraw(layer)
+
+    @property
+    def tailed(self) -> np.ndarray:
+        """Positions of the drawn tracks that have tails: all, or as many as fit."""
+        n = len(self.stage.ids)
+        fits = max(1, TAIL_ROWS // (max(self.look.tail, 0) + 1))
+        return np.union1d(spread(n, fits), self.selected) if n else np.arange(0)
+
+    def _draw_tails(self, at: int | None) -> None:
+        layer, space, stage = self._layers["tails"], self.space, self.stage
+        if len(stage.ids) == 0:
+            return
+        ends = parts.span_ends(stage, space)
+        if at is None or self.look.tail <= 0:
+            if np.array_equal(layer.data, ends):
+                return
+            rows, colours = ends, np.zeros((2, 4), np.float32)
+            track = np.zeros(0, int)
+        else:
+            start = max(0, at - self.look.tail)
+            picked = span_rows(space.spans, start, at + 1, self.tailed)
+            track = picked.track
+            body = np.column_stack(
+                [
+                    picked.span,
+                    stage.time[picked.at],
+                    space.points[track, picked.at],
+                ]
+            )
+            rows = np.concatenate([body, ends])
+            colours = self._colours(track, picked.at)
+            if len(self.selected):
+                colours[np.isin(track, self.selected)] = SELECTED
+            colours = np.concatenate([colours, np.zeros((2, 4), np.float32)])
+            length = max(1, int(stage.time[at] - stage.time[start]) + 1)
+            if layer.tail_length != length:
+                with layer.events.blocker_all():
+                    layer.tail_length = length
+        if layer.color_by != "track_id":
+            layer.color_by = "track_id"
+        # the rows at both ends keep the extent as it is
+        with layer.events.extent.blocker() if "extent" in layer.events.emitters else (
+            contextlib.nullcontext()
+        ):
+            layer.data = rows
+        ids = np.append(self.stage.ids[track], self.stage.ids[[0, 0]])
+        layer.features = {"track": ids}
+        layer.track_colors = colours
+
+    # --- what stands around the tracks
+
+    @property
+    def plane_depth(self) -> float:
+        """Depth of the picture's plane, in the unit of depth."""
+        near, far = self.stage.plane_depths
+        return float(near * (far / near) ** self.look.plane)
+
+    def _show(self, part: str, on: bool) -> bool:
+        layer = self._layers.get(part)
+        if layer is None:
+            return False
+        if layer.visible != on:
+            layer.visible = on
+        return on
+
+    def _pose(self, at: int | None) -> np.ndarray | None:
+        return self.stage.pose(0 if at is None else at)
+
+    def _draw_scenery(self, at: int | None) -> None:
+        self._show("grid", self.look.grid)
+        self._show("numbers", self.look.grid)
+        if not self.has_camera:
+            return
+        pose = self._pose(at)
+        known = pose is None or bool(np.isfinite(pose).all())
+        corners = picture_corners(
+            self.stage.frame_size, self.stage.intrinsics, self.plane_depth
+        )
+        if self._show("frustum", self.look.frustum and known):
+            ends = to_napari(moved(frustum(corners), pose))
+            self._layers["frustum"].data = parts.as_vectors(ends)
+        layer = self._layers.get("picture")
+        if layer is not None and known:
+            layer.vertices = to_napari(moved(corners, pose))
+
+    @property
+    def video(self) -> Any:
+        """The Image layer that the picture is taken from, or None."""
+        return find_video(self.viewer, self.stage.frame_size)
+
+    def _draw_picture(self) -> None:
+        layer = self._layers.get("picture")
+        if layer is None:
+            return
+        video = self.video if self.look.picture else None
+        image = None if video is None else picture_at(video, self.frame)
+        pose = self._pose(self.stage.position(self.frame))
+        known = pose is None or bool(np.isfinite(pose).all())
+        if self._show("picture", known and image is not None):
+            layer.texture = image
+
+    def _draw_bars(self, at: int | None) -> None:
+        if not self._show("bars", self.look.bars and at is not None):
+            return
+        space, sigma = self.space, self.stage.sigma(at)
+        rows = np.flatnonzero(space.seen[:, at] & np.isfinite(sigma))
+        rows = rows[spread(len(rows), BARS)]
+        pose = self._pose(at)
+        centre = np.zeros(3) if pose is None else pose[:3, 3]
+        layer = self._layers["bars"]
+        if len(rows) == 0 or not np.isfinite(centre).all():
+            layer.visible = False
+            return
+        bars = error_bars(space.points[rows, at][:, ::-1], sigma[rows], centre)
+        layer.data = parts.as_vectors(to_napari(bars))
+        layer.edge_color = self._colours(rows, at)
+
+    def outline(self) -> np.ndarray:
+        """Corners of what is shown in 3D, (corner, 3) in napari's order."""
+        space = self.stage.in_3d
+        ends = np.stack([space.low, space.high])
+        box = np.array([[ends[i, 0], ends[j, 1], ends[k, 2]] for i, j, k in _CORNERS])
+        around = [
+            layer.data[:, 0] + part * layer.data[:, 1]
+            for name in ("frustum", "grid")
+            if (layer := self._layers.get(name)) is not None and layer.visible
+            for part in (0, 1)
+        ]
+        return np.concatenate([box, *around])
+
+    # --- picking
+
+    def track_at(
+        self, position: np.ndarray, direction: np.ndarray | None, radius: float
+    ) -> Any:
+        """Find the track under the mouse.
+
+        Parameters
+        ----------
+        position, direction
+            Place under the mouse and, in 3D, where it looks, along the view's axes.
+        radius
+            How far from a point a click counts, in the view's unit.
+
+        Returns
+        -------
+        object or None
+            The track's id.
+        """
+        at = self.stage.position(self.frame)
+        if at is None:
+            return None
+        space = self.space
+        drawn = space.seen[:, at]
+        if self.look.hidden:
+            drawn = drawn | space.guessed[:, at]
+        rows = np.flatnonzero(drawn)
+        half = 0.5 * parts.point_size(self.stage, space)
+        found = nearest(space.points[rows, at], position, direction, max(radius, half))
+        return None if found is None else self.stage.ids[rows[found]]
+
+    def status(self) -> str:
+        """Say in a few sentences what is shown, and what is not, and why."""
+        stage = self.stage
+        told = [f"{len(stage.ids)} tracks, {len(stage.time)} frames."]
+        if len(stage.ids) < stage.n_tracks:
+            told = [
+                f"{len(stage.ids)} of {stage.n_tracks} tracks are drawn, spread "
+                f"evenly; {len(stage.time)} frames."
+            ]
+        if 0 < len(self.tailed) < len(stage.ids):
+            told.append(f"Tails of {len(self.tailed)} tracks.")
+        if stage.space is None:
+            told.append(str(_reason(stage)))
+        elif stage.unit != "m":
+            told.append(
+                "Depth is relative: it says how each point moves in depth, not how "
+                "far away it is. Plugins > Set the scale gives metres."
+            )
+        if stage.space is not None and not self.has_camera:
+            told.append(
+                "No picture and no camera in 3D: the tracks do not say the frame's "
+                "size or the camera's intrinsics."
+            )
+        elif self.in_3d and self.look.picture and self.video is None:
+            told.append(
+                "No picture: open the video too; its frames must be "
+                f"{stage.frame_size[0]} x {stage.frame_size[1]} pixels."
+            )
+        return " ".join(told)
+
+
+def _reason(stage: Stage) -> SeuratTracksError:
+    try:
+        _ = stage.in_3d
+    except ViewError as error:
+        text = str(error)
+        return ViewError(text[0].upper() + text[1:] + ".")
+    raise AssertionError
+
+
+def _blank(layer: Layer, space: Space) -> None:
+    """Take all rows away, in place: whatever napari's setters do costs more.
+
+    napari heeds `shown` only where an axis is not displayed, so that rows which are not
+    shown are clear, of no size, and out of the way too.
+    """
+    layer.data[:] = space.low
+    layer.face_color[:] = _CLEAR
+    layer.border_color[:] = _CLEAR
+    layer.size[:] = 0.0
+    layer.shown[:] = False
+
+
+def _redraw(layer: Layer) -> None:
+    """Draw data that was changed in place; the extent is kept."""
+    layer.refresh(extent=False, thumbnail=False)
