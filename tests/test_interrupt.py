@@ -10,7 +10,6 @@ from seurat_tracks.errors import SchemaError
 from seurat_tracks.interrupt import pause_point, watched
 from tests.fixtures.videos import planar_clip
 
-
 pytestmark = pytest.mark.filterwarnings("ignore:no camera intrinsics:UserWarning")
 
 
