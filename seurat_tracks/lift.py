@@ -152,7 +152,8 @@ def depth_ratio(
         ds, xy, visible, info, cuts, strides, fuse, settings.frame_size
     )
     if rows is not None:
-        ds, xy, visible = (v.isel(track=rows) for v in (ds, xy, visible))
+        ds = ds.isel(track=rows)
+        xy, visible = xy.isel(track=rows), visible.isel(track=rows)
     if lazy:
         xy = xy.chunk({"time": -1, "coord": -1})
         visible = visible.chunk({"track": xy.chunksizes["track"], "time": -1})
