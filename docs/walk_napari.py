@@ -43,6 +43,8 @@ class Walk:
         Where the clip and the store are written.
     frames, grid
         How much to lift.
+    viewer
+        An empty viewer on show; a new one by default.
     """
 
     def __init__(
@@ -51,12 +53,13 @@ class Walk:
         folder: Path,
         frames: int = FRAMES,
         grid: int = GRID,
+        viewer: Any = None,
     ) -> None:
         import napari
 
         self.pictures, self.folder = pictures, folder
         self.frames, self.grid = frames, grid
-        self.viewer = napari.Viewer(show=True)
+        self.viewer = napari.Viewer(show=True) if viewer is None else viewer
         self.viewer.window.resize(1240, 860)
         self.store = folder / "street.zarr"
 

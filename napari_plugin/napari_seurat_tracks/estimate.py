@@ -69,25 +69,27 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min"
 
 
-def documented(job: Job) -> Estimate | None:
+def documented(tracker: str, frames: int) -> Estimate | None:
     """Guess the tracking time at once, for the tracker with a documented rate.
 
     Parameters
     ----------
-    job
-        What is to be done.
+    tracker
+        Its name.
+    frames
+        Length of the video.
 
     Returns
     -------
     Estimate or None
-        None where nothing is tracked, or by another tracker than `lk`.
+        None for other trackers than `lk`.
     """
-    if job.tracks is not None or job.video is None or job.tracker != "lk":
+    if tracker != "lk":
         return None
-    frames = job.video.sizes["time"]
     return Estimate(
         {"tracking": DOCUMENTED * frames},
-        "the rate in docs/trackers.md, one core at 1280 x 720; lifting comes on top",
+        "processor time at the rate in docs/trackers.md (1280 x 720); lifting comes "
+        "on top",
     )
 
 

@@ -83,13 +83,11 @@ def _as_shown(data: Any, limits: Any, colour: bool) -> Any:
 
     if hasattr(data, "map_blocks"):
         return data.map_blocks(shown, dtype=np.uint8)
-    if isinstance(data, np.ndarray) and data.nbytes < 2**28:
-        return shown(data)
     import dask.array as da
 
-    return da.from_array(data, chunks=(1, *data.shape[1:])).map_blocks(
-        shown, dtype=np.uint8
-    )
+    # without a name, which would be a hash of all pixels
+    lazy = da.from_array(data, chunks=(1, *data.shape[1:]), name=False)
+    return lazy.map_blocks(shown, dtype=np.uint8)
 
 
 def queries_of(points: Any, image: Any, frame: int | None = None) -> dict[str, Any]:

@@ -79,10 +79,10 @@ def test_a_depth_model_is_measured_on_two_frames(video):
     assert found.rests_on.endswith("the depth model on 2")
 
 
-def test_the_documented_rate_is_of_lk_alone(video):
-    assert estimate.documented(Job(video=video)).seconds == pytest.approx(40 * 0.14)
-    assert "docs/trackers.md" in str(estimate.documented(Job(video=video)))
-    assert estimate.documented(Job(video=video, tracker="tapir")) is None
+def test_the_documented_rate_is_of_lk_alone():
+    assert estimate.documented("lk", 40).seconds == pytest.approx(40 * 0.14)
+    assert "docs/trackers.md" in str(estimate.documented("lk", 40))
+    assert estimate.documented("tapir", 40) is None
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,8 @@ class LayerBox(QComboBox):
         Says of a layer whether it can be chosen.
     none
         What stands there while there is none.
+    same
+        Of layers for which this gives the same object, the topmost alone is offered.
     """
 
     layer_changed = Signal()
@@ -31,10 +33,12 @@ class LayerBox(QComboBox):
         viewer: Any,
         wanted: Callable[[Any], bool],
         none: str,
+        same: Callable[[Any], Any] | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
         self._viewer, self._wanted, self._none = viewer, wanted, none
+        self._same = same or (lambda layer: layer)
         self._layers: list[Any] = []
         self._links = Links(self)
         for name in ("inserted", "removed", "reordered"):
@@ -58,7 +62,8 @@ class LayerBox(QComboBox):
     def refresh(self, event: Any = None) -> None:
         """Read the viewer's layers again; what was chosen stays if it is there."""
         before = self.layer
-        self._layers = [x for x in self._viewer.layers if self._wanted(x)]
+        wanted = [x for x in self._viewer.layers if self._wanted(x)]
+        self._layers = list({id(self._same(x)): x for x in wanted}.values())
         self._names.clear()
         for layer in self._layers:
             self._names.add(layer.events.name, self.refresh)

@@ -24,6 +24,7 @@ from qtpy.QtWidgets import (
 
 from napari_seurat_tracks import estimate, lifting
 from napari_seurat_tracks._qt.layer_box import LayerBox
+from napari_seurat_tracks._qt.picking import MARKS
 from napari_seurat_tracks._qt.work import Work, sentence, warm_up
 from napari_seurat_tracks.layers_in import queries_of, video_of
 from napari_seurat_tracks.session import KEY, Session
@@ -64,20 +65,14 @@ class LiftWidget(QWidget):
         super().__init__()
         self.viewer = viewer
         self._job_session: Session | None = None
-        self.video = LayerBox(
-            viewer, lambda x: isinstance(x, Image), "(no image layer)"
-        )
+        self.video = LayerBox(viewer, _is_video, "(no video layer)")
         self.follow = _choices(_FOLLOW)
         self.grid = QSpinBox()
         self.grid.setRange(1, 500)
+        self.grid.valueChanged.connect(lambda n: self.grid.setSuffix(f" × {n}"))
         self.grid.setValue(24)
-        self.grid.setSuffix(" × as many")
-        self.points = LayerBox(
-            viewer, lambda x: isinstance(x, Points), "(no points layer)"
-        )
-        self.tracks = LayerBox(
-            viewer, lambda x: isinstance(x.metadata.get(KEY), Session), "(no tracks)"
-        )
+        self.points = LayerBox(viewer, _is_points, "(no points layer)")
+        self.tracks = LayerBox(viewer, _has_session, "(no tracks)", _session_in)
         self.tracker = QComboBox()
         self.tracker_licence = _small()
         self.tracker_settings = QLineEdit()
@@ -238,14 +233,12 @@ class LiftWidget(QWidget):
 
     def _show_guess(self) -> None:
         """Say at once what is known beforehand of the time, if anything."""
-        text = ""
-        if not self.work.running and self.video.layer is not None:
-            try:
-                guess = estimate.documented(self.job())
-                text = "" if guess is None else str(guess)
-            except SeuratTracksError:
-                pass  # said when it matters: on Estimate or Lift
-        self.estimate_text.setText(text)
+        if self.work.running:
+            return
+        guess, layer = None, self.video.layer
+        if layer is not None and self.follow.currentData() != TRACKS:
+            guess = estimate.documented(self.tracker.currentText(), _frames(layer))
+        self.estimate_text.setText("" if guess is None else str(guess))
 
     def _show_busy(self) -> None:
         for button in (self.estimate_button, self.lift_button):
@@ -373,6 +366,29 @@ class LiftWidget(QWidget):
         except SeuratTracksError as error:
             self.work.say(sentence(error))
             return None
+
+
+def _is_video(layer: Any) -> bool:
+    """Whether a layer may be (t, y, x); what a session shows is none."""
+    return isinstance(layer, Image) and layer.ndim == 3 and KEY not in layer.metadata
+
+
+def _is_points(layer: Any) -> bool:
+    shown = KEY in layer.metadata or layer.name == MARKS
+    return isinstance(layer, Points) and not shown
+
+
+def _has_session(layer: Any) -> bool:
+    return isinstance(_session_in(layer), Session)
+
+
+def _session_in(layer: Any) -> Any:
+    return layer.metadata.get(KEY)
+
+
+def _frames(layer: Any) -> int:
+    data = layer.data[0] if layer.multiscale else layer.data
+    return int(data.shape[0])
 
 
 def _choices(items: dict[str, str]) -> QComboBox:

@@ -172,8 +172,10 @@ class Work(QWidget):
         elif then is not None:
             try:
                 text = then(outcome.value)
-            except SeuratTracksError as error:
+            except Exception as error:  # noqa: BLE001 - the window must go on
                 outcome.error = error
+                if not isinstance(error, SeuratTracksError):
+                    _log.exception("showing what came out of work in napari failed")
                 text = sentence(error)
             self.say("\n".join([*([text] if text else []), *outcome.notes]))
         self.ended.emit(outcome)
@@ -181,10 +183,11 @@ class Work(QWidget):
 
 def warm_up() -> None:
     """Import what work needs, in a thread: an import cannot be cancelled."""
-    threading.Thread(target=_import_libraries, daemon=True).start()
+    threading.Thread(target=import_libraries, daemon=True).start()
 
 
-def _import_libraries() -> None:
+def import_libraries() -> None:
+    """Import what tracking and lifting need."""
     import seurat_tracks.lift
     import seurat_tracks.model.predict
     import seurat_tracks.trackers.lucas_kanade  # noqa: F401
