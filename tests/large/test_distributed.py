@@ -126,7 +126,8 @@ def test_killed_workers_and_killed_runs_lose_nothing(
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=None
         ) as cluster,
-        distributed.Client(cluster) as client,pytest.MonkeyPatch.context() as patch
+        distributed.Client(cluster) as client,
+        pytest.MonkeyPatch.context() as patch,
     ):
         patch.setattr(kills, "TRACKS", 24)
         killed, _ = kills.one_worker_killed(client, source, target, weights, draw)
