@@ -374,3 +374,97 @@ def test_a_network_of_longer_windows(tmp_path: Path, ds: xr.Dataset) -> None:
         xr.testing.assert_allclose(lazy["log_depth_ratio"], out["log_depth_ratio"])
     with pytest.raises(SeuratTracksError, match="windows of 12 frames"):
         next(iter(st.stream([alone], model=path)))
+
+
+def long_tracks(n: int = 9, frames: int = 70) -> xr.Dataset:
+    rng = np.random.default_rng(6)
+    xy = rng.uniform(100, 400, (n, 1, 2)) + rng.normal(0, 1, (n, frames, 2)).cumsum(1)
+    visible = rng.random((n, frames)) > 0.2
+    return st.from_arrays(xy, visible, frame_size=SIZE, time=np.arange(frames) + 5)
+
+
+def counted(patch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Tracks and windows of every call of the network."""
+    from seurat_tracks import lift
+
+    calls: list[tuple[int, int]] = []
+    real = lift._predicted
+
+    def predicted(xy: np.ndarray, *args: Any, **kwargs: Any) -> Any:
+        calls.append((len(xy), len(kwargs["plan"])))
+        return real(xy, *args, **kwargs)
+
+    patch.setattr(lift, "_predicted", predicted)
+    return calls
+
+
+@pytest.mark.parametrize("fuse", ["windows", "chain"])
+def test_pieces_of_time_do_not_matter(
+    monkeypatch: pytest.MonkeyPatch, fuse: str
+) -> None:
+    from seurat_tracks import lift
+
+    ds = long_tracks().assign_attrs(cuts=[45])
+    whole = ds.seurat.depth_ratio(fuse=fuse)
+    monkeypatch.setattr(lift, "PIECE_FRAMES", 16)
+    calls = counted(monkeypatch)
+    lazy = ds.chunk({"track": 4, "time": 11}).seurat.depth_ratio(fuse=fuse).compute()
+    assert len({w for _, w in calls}) > 1
+    assert len(calls) == 3 * 4  # chunks of tracks, pieces of time
+    xr.testing.assert_allclose(lazy, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_outputs_computed_together_are_one_pass_of_the_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = counted(monkeypatch)
+    ds = long_tracks(9, 20).chunk({"track": 3})
+    out = ds.seurat.lift3d(depth=2.0, intrinsics={"fov": 60})
+    out.seurat.save(tmp_path / "out.zarr")
+    assert [n for n, _ in calls] == [3, 3, 3]
+
+
+def test_a_judged_source_holds_no_chunk_for_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from seurat_tracks import lift, robust
+
+    monkeypatch.setattr(robust, "MOST_TRACKS", 5)
+    monkeypatch.setattr(lift, "_LARGE", 0)  # reads large tracks twice
+    ds = long_tracks(20, 20)
+    depth = np.random.default_rng(1).uniform(2, 3, (20, 20)).astype(np.float32)
+    depth = xr.DataArray(depth, dims=("track", "time"))
+    settings = {"depth": depth, "intrinsics": {"fov": 60}}
+    whole = ds.seurat.lift3d(**settings)
+    calls = counted(monkeypatch)
+    one = ds.chunk({"track": 4}).seurat.lift3d(**settings)["depth"][:4]
+    xr.testing.assert_allclose(one.compute(), whole["depth"][:4], rtol=1e-4)
+    assert sorted(n for n, _ in calls) == [4, 5]
+
+
+def test_depth_of_a_person_is_lazy_too(
+    raise_if_dask_computes: Callable[[], Any],
+) -> None:
+    ds = long_tracks(9, 20)
+    lazy = ds.chunk({"track": 4})
+    for depth in (2.0, {3: 2.5, 8: 4.0}, {(3, 7): 2.5}):
+        visible = ds.visible.copy()
+        visible[3, 2] = True
+        settings = {"depth": depth, "intrinsics": {"fov": 60}}
+        seen = {"visible": visible, "xy": ds.xy.fillna(200.0)}
+        with raise_if_dask_computes():
+            out = lazy.assign(seen).chunk({"track": 4}).seurat.lift3d(**settings)
+            assert out["depth"].chunksizes["track"] == (4, 4, 1)
+        whole = ds.assign(seen).seurat.lift3d(**settings)
+        xr.testing.assert_allclose(out["depth"].compute(), whole["depth"], rtol=1e-4)
+
+
+def test_a_device_is_used_by_one_thread_at_a_time() -> None:
+    from seurat_tracks.workers import alone_on
+
+    with alone_on("cuda"):
+        assert not alone_on("cuda:0").acquire(blocking=False)
+        assert alone_on("cuda:1").acquire(blocking=False)
+        alone_on("cuda:1").release()
+        with alone_on("cpu"), alone_on("cpu"):
+            pass

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from seurat_tracks.support import MOST, support_from_tracks
+from seurat_tracks.support import MOST, lazy_support, support_from_tracks
 from seurat_tracks.windows import plan_windows
 
 SIZE = (200, 100)
@@ -40,3 +41,24 @@ def test_many_tracks_are_spread_evenly_whatever_their_order(
         return {row.tobytes() for row in np.nan_to_num(a[0], nan=-1)}
 
     assert as_set(places) == as_set(again)
+
+
+@pytest.mark.parametrize("chunk", [1000, 700, 90])
+def test_chunks_of_tracks_choose_the_same_support(chunk: int) -> None:
+    import xarray as xr
+
+    rng = np.random.default_rng(chunk)
+    n, T = 2000, 16
+    xy = rng.uniform(0, SIZE, (n, 1, 2)) * rng.uniform(0.2, 1, (n, 1, 1))
+    xy = (xy + rng.normal(0, 1, (n, T, 2))).astype(np.float32)
+    visible = rng.random((n, T)) > 0.6
+    plan = plan_windows(T)
+    places, _ = support_from_tracks(xy, visible, plan, SIZE)
+    found = lazy_support(
+        xr.DataArray(xy, dims=("track", "time", "coord")).chunk({"track": chunk}),
+        xr.DataArray(visible, dims=("track", "time")).chunk({"track": chunk}),
+        plan,
+        SIZE,
+        MOST,
+    )
+    np.testing.assert_array_equal(found.compute().values, places)

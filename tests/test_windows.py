@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from seurat_tracks.windows import plan_from_starts, plan_windows
+from seurat_tracks.windows import (
+    plan_from_starts,
+    plan_windows,
+    split_windows,
+    window_piece,
+)
 
 
 def test_windows_of_the_paper() -> None:
@@ -67,3 +72,19 @@ def test_every_frame_is_seen_and_no_cut_is_crossed(
 def test_strides_are_whole_numbers(strides):
     with pytest.raises(ValueError, match="whole numbers of at least 1"):
         plan_windows(20, strides=strides)
+
+
+def test_pieces_hold_every_window_once() -> None:
+    plan = plan_windows(300, cuts=[130])
+    pieces = split_windows(plan, 300, 64)
+    assert len(pieces) == 5
+    assert sorted(np.concatenate(pieces).tolist()) == list(range(len(plan)))
+    for index in pieces:
+        part, frames = window_piece(plan, index)
+        assert part.frames.max() == frames.stop - frames.start - 1
+        there = plan.frames[index] >= 0
+        np.testing.assert_array_equal(
+            np.where(there, part.frames + frames.start, -1), plan.frames[index]
+        )
+        np.testing.assert_array_equal(part.start, part.frames[:, 0])
+    assert len(split_windows(plan, 300, 10**6)) == 1

@@ -65,6 +65,8 @@ class Job:
         Store of tracks, and the work folder.
     region
         Tracks that are written by one step: whole chunks of the target.
+    task
+        Tracks that go through the network together.
     attrs
         Attributes of the tracks, with the camera.
     depth
@@ -76,6 +78,7 @@ class Job:
     source: Path
     work: Work
     region: int
+    task: int
     attrs: dict[str, Any]
     depth: Any
     model: str
@@ -91,8 +94,7 @@ class Job:
         """Open the tracks, in chunks of one task each."""
         from seurat_tracks.io.store import open_store
 
-        ds = open_store(self.source)
-        ds = ds.chunk({"track": task_tracks(ds.sizes["time"])})
+        ds = open_store(self.source).chunk({"track": self.task})
         return ds.assign_attrs(self.attrs)
 
     def prepared(self, ds: xr.Dataset, *, support: bool = True) -> Any:
@@ -210,10 +212,10 @@ def _learn(job: Job, _: int) -> None:
 
 def _lift(job: Job, region: int) -> None:
     """Lift the tracks of some chunks of the target, and write them."""
-    out = _whole(job)
+    out = whole(job)
     n, T = out.sizes["track"], out.sizes["time"]
     begin, end = region * job.region, min((region + 1) * job.region, n)
-    step = job.region if job.region * T <= WRITTEN_AT_ONCE else task_tracks(T)
+    step = job.region if job.region * T <= WRITTEN_AT_ONCE else job.task
     for first in range(begin, end, step):
         tracks = slice(first, min(first + step, end))
         fill_tracks(out.isel(track=tracks), job.work.store, tracks)
@@ -221,7 +223,7 @@ def _lift(job: Job, region: int) -> None:
 
 def _copy(job: Job, _: int) -> None:
     """Copy what has no tracks."""
-    fill_rest(_whole(job), job.work.store)
+    fill_rest(whole(job), job.work.store)
 
 
 _DO: dict[str, Callable[[Job, int], None]] = {
@@ -235,7 +237,7 @@ _opened: dict[str, xr.Dataset] = {}
 _opening = threading.Lock()
 
 
-def _whole(job: Job) -> xr.Dataset:
+def whole(job: Job) -> xr.Dataset:
     """Build the graph of the whole answer once per process."""
     key = str(job.work.folder)
     with _opening:

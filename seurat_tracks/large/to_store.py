@@ -23,6 +23,7 @@ from seurat_tracks.large.job import (
     Step,
     do,
     task_tracks,
+    whole,
 )
 from seurat_tracks.large.work import Work
 
@@ -223,7 +224,8 @@ def _plan(client: Any, source: Path, target: Path, **settings: Any) -> tuple[Job
     info = load_model(path)
     device = device_of_workers(settings["device"], client)
     n, T = ds.sizes["track"], ds.sizes["time"]
-    region = max(chunk_sizes(n, T)["track"], task_tracks(T))
+    task = task_tracks(T)
+    region = max(chunk_sizes(n, T)["track"], task)
     facts = {
         "format": "seurat-tracks lift 1",
         "seurat-tracks": __version__,
@@ -235,7 +237,7 @@ def _plan(client: Any, source: Path, target: Path, **settings: Any) -> tuple[Job
         "affine": affine,
         "model": info.hash,
         "device": device.split(":")[0],
-        "region": region,
+        "region": [region, task],
         **choices,
     }
     stated = scale.is_stated(depth)
@@ -248,6 +250,7 @@ def _plan(client: Any, source: Path, target: Path, **settings: Any) -> tuple[Job
         source=source,
         work=Work(target, facts),
         region=region,
+        task=task,
         attrs=dict(ds.attrs),
         depth=small,
         model=info.name if info.name in shipped_models() else str(path.resolve()),
@@ -288,7 +291,7 @@ def _run(
     ds = job.tracks()
     n, T = ds.sizes["track"], ds.sizes["time"]
     if threads is None:
-        room = MEMORY // (BYTES * task_tracks(T) * T)
+        room = MEMORY // (BYTES * job.task * T)
         threads = max(1, min(engine.cores(), engine.MOST_THREADS, room))
     steps: list[list[Step]] = []
     if "support_xy" not in ds:
@@ -303,7 +306,7 @@ def _run(
             for _ in it:
                 pass
     if not work.done("laid-out"):
-        out = job.lifted()
+        out = whole(job)
         lay_out(out if key is None else out.assign_attrs(lift_key=key), work.store)
         work.mark("laid-out")
     regions = [Step(job, "lift", i) for i in range(-(-n // job.region))]
@@ -315,7 +318,7 @@ def _run(
             if step.name == "lift":
                 bar.update(min(job.region, n - bar.n))
     check_target(work.target, overwrite=overwrite)
-    finish(job.lifted(), work.store, work.target, work.backup)
+    finish(whole(job), work.store, work.target, work.backup)
     work.remove()
 
 

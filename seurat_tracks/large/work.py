@@ -130,14 +130,22 @@ def unfinished(target: Path) -> list[Path]:
 def _differences(folder: Path, facts: dict[str, Any]) -> str:
     """Name what an unfinished lift was made with that is different now."""
     try:
-        before = json.loads((folder / _FACTS).read_text())
+        before = _flat(json.loads((folder / _FACTS).read_text()))
     except (OSError, ValueError):
         return "input or settings"
-    names = sorted(
-        name
-        for name in {*before, *facts}
-        if before.get(name) != json.loads(json.dumps(facts.get(name)))
-    )
+    now = _flat(json.loads(json.dumps(facts)))
+    names = sorted(n for n in {*before, *now} if before.get(n) != now.get(n))
     return ", ".join(
-        f"{n} ({before.get(n)!r}, now {facts.get(n)!r})"[:120] for n in names
+        f"{n} ({before.get(n)!r}, now {now.get(n)!r})"[:120] for n in names
     )
+
+
+def _flat(facts: dict[str, Any]) -> dict[str, Any]:
+    """Put facts of facts beside the others, with names such as "depth.metres"."""
+    flat: dict[str, Any] = {}
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            flat.update({f"{name}.{k}": v for k, v in value.items()})
+        else:
+            flat[name] = value
+    return flat
