@@ -20,6 +20,8 @@ def medians(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Median of each group of a flat, finite array of groups one after another."""
     first = np.cumsum(counts) - counts
     out = np.full(len(counts), np.nan)
+    if not len(counts):
+        return out
     # Groups of one length form a matrix: far fewer lengths than groups.
     order = np.argsort(counts, kind="stable")
     lengths, begins = np.unique(counts[order], return_index=True)
