@@ -57,7 +57,7 @@ def eliminate(
 
 
 def solve_blocks(
-    matrix: Tensor, coupling: Tensor, right: Tensor
+    matrix: Tensor, coupling: Tensor, right: Tensor, *, spread: bool = True
 ) -> tuple[Tensor, Tensor]:
     """Solve block-tridiagonal equations, with the diagonal of the inverse.
 
@@ -68,12 +68,14 @@ def solve_blocks(
     coupling : Tensor (N, n, b, b)
         Blocks right of the diagonal; the last is not used.
     right : Tensor (N, n, b, R)
+    spread
+        Whether the variance is wanted, which takes a third of the time.
 
     Returns
     -------
     solution : Tensor (N, n, b, R)
     variance : Tensor (N, n, b)
-        Diagonal of the inverse of the whole matrix.
+        Diagonal of the inverse of the whole matrix; 0 if it is not wanted.
     """
     n = matrix.shape[1]
     blocks: list[Block] = []
@@ -85,13 +87,15 @@ def solve_blocks(
         )
         blocks.append(block)
     solution = torch.empty_like(right)
-    variance = torch.empty_like(right[..., 0])
+    variance = torch.zeros_like(right[..., 0])
     solution[:, -1] = blocks[-1].mean
     covariance = blocks[-1].inverse
     variance[:, -1] = covariance.diagonal(dim1=1, dim2=2)
     for k in range(n - 2, -1, -1):
         block = blocks[k]
         solution[:, k] = block.mean - block.gain @ solution[:, k + 1]
+        if not spread:
+            continue
         covariance = block.inverse + block.gain @ covariance @ block.gain.mT
         variance[:, k] = covariance.diagonal(dim1=1, dim2=2)
     return solution, variance

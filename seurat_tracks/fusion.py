@@ -451,11 +451,11 @@ class RunningFit:
         deviation = windows.deviation(across)
         plain = weight = windows.weight(deviation)
         at = torch.from_numpy(np.maximum(windows.frames, 0))
-        solution, variance = self._solve(windows, weight, n)
-        for _ in range(1, ROUNDS):
-            misfit = windows.misfit(solution[..., 0][:, at])
-            weight = plain / (misfit / deviation).clamp_min(1.0)
-            solution, variance = self._solve(windows, weight, n)
+        for more in reversed(range(ROUNDS)):
+            solution, variance = self._solve(windows, weight, n, spread=more == 0)
+            if more:
+                misfit = windows.misfit(solution[..., 0][:, at])
+                weight = plain / (misfit / deviation).clamp_min(1.0)
         x = solution[..., 0][:, at]
         left = torch.stack(windows.disagreement(x, across), -1)
         curve, slope = np.moveaxis(solution[:, :length].numpy(), -1, 0)
@@ -466,13 +466,16 @@ class RunningFit:
         return windows, weight, left, curve, sigma
 
     def _solve(
-        self, windows: _Windows, weight: Tensor, n: int
+        self, windows: _Windows, weight: Tensor, n: int, *, spread: bool
     ) -> tuple[Tensor, Tensor]:
-        """Solutions (N, n b, 2) of n blocks, and the variance (N, n b) of the first."""
+        """Solutions (N, n b, 2) of n blocks, and the variance (N, n b) of the first.
+
+        Without ``spread`` the variance is 0.
+        """
         pause_point("fitting curves")
         matrix, coupling, right = self._add_up(windows, weight, n)
         self._hold(matrix, right)
-        solution, variance = solve_blocks(matrix, coupling, right)
+        solution, variance = solve_blocks(matrix, coupling, right, spread=spread)
         return solution.flatten(1, 2), variance.flatten(1)
 
     def _add_up(

@@ -12,7 +12,7 @@ import numpy as np
 
 from seurat_tracks.gains import CAUCHY, Gains, common_gains, inflation, spread
 from seurat_tracks.interrupt import pause_point
-from seurat_tracks.runs import group_median, groups, interpolate, long_runs
+from seurat_tracks.runs import group_median, groups, interpolate, long_runs, medians
 from seurat_tracks.shift import Affine, find_shift
 
 MOST_TRACKS = 1024
@@ -196,16 +196,27 @@ def _robust_scale(
     run, value, variance = group[usable], value[usable], variance[usable]
     if not len(run):
         return out
-    center, info = _first_guess(value, variance, run, R)
+    # run numbers rise along rows: each run's depths lie one after another
+    count = np.bincount(run, minlength=R)
+    there = count > 0
+    many, first = count[there], (np.cumsum(count) - count)[there]
+    center, info = np.zeros(R), np.zeros(R)
+    center[there] = medians(value, many)
+    precision = 1 / variance
+    info[there] = np.add.reduceat(precision, first)
+    soft = precision / CAUCHY**2
+    weight = np.empty_like(value)
     for _ in range(_ROUNDS):
         at = chain.solve(center, info / fit.inflation)[0]
-        error = value - at[run]
-        error *= error
-        error /= variance
-        weight = 1 / ((1 + error / CAUCHY**2) * variance)
-        info = np.bincount(run, weight, R)
-        total = np.bincount(run, weight * value, R)
-        center = np.where(info > 0, total / np.where(info > 0, info, 1), 0.0)
+        # Cauchy's weights, in place: these arrays are what the time goes into
+        np.subtract(value, np.repeat(at[there], many), out=weight)
+        weight *= weight
+        weight *= soft
+        weight += 1
+        np.divide(precision, weight, out=weight)
+        info[there] = np.add.reduceat(weight, first)
+        weight *= value
+        center[there] = np.add.reduceat(weight, first) / info[there]
     at, spread = chain.solve(center, info / fit.inflation)
     spread = spread + fit.gain_sigma**2
     for k, values in enumerate((at, spread)):
@@ -297,16 +308,6 @@ class _Chain:
             total[target] = carried
             mean[target] = carried * value / safe
         return mean, total
-
-
-def _first_guess(
-    value: np.ndarray, variance: np.ndarray, run: np.ndarray, runs: int
-) -> tuple[np.ndarray, np.ndarray]:
-    info = np.bincount(run, 1 / variance, runs)
-    there, index = np.unique(run, return_inverse=True)
-    center = np.zeros(runs)
-    center[there] = group_median(value, index)
-    return center, info
 
 
 def _log_depth(

@@ -17,34 +17,53 @@ def groups(visible: np.ndarray, whole_track: bool) -> tuple[np.ndarray, int]:
 
 
 def medians(values: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Median of each group of a flat array whose groups lie one after another."""
+    """Median of each group of a flat, finite array of groups one after another."""
     first = np.cumsum(counts) - counts
     out = np.full(len(counts), np.nan)
+    if not len(counts):
+        return out
     # Groups of one length form a matrix: far fewer lengths than groups.
-    for length in np.unique(counts[counts > 0]):
-        same = np.flatnonzero(counts == length)
+    order = np.argsort(counts, kind="stable")
+    lengths, begins = np.unique(counts[order], return_index=True)
+    ends = np.append(begins[1:], len(order))
+    for length, begin, end in zip(lengths, begins, ends, strict=True):
+        if length == 0:
+            continue
+        same = order[begin:end]
         rows = values[first[same][:, None] + np.arange(length)]
-        out[same] = np.median(rows, axis=1)
+        low, high = (length - 1) // 2, length // 2
+        rows.partition([low, high] if low < high else low, axis=1)
+        out[same] = (rows[:, low] + rows[:, high]) / 2
     return out
 
 
 def interpolate(values: np.ndarray, time: np.ndarray) -> np.ndarray:
     """Fill NaN along rows: linear in time between, constant beyond the ends."""
     known = np.isfinite(values)
+    out = values.copy()
     n = values.shape[1]
-    at = np.arange(n)
-    before = np.maximum.accumulate(np.where(known, at, -1), axis=1)
-    after = np.minimum.accumulate(np.where(known, at, n)[:, ::-1], axis=1)[:, ::-1]
-    left = np.where(before < 0, after, before)
-    right = np.where(after >= n, before, after)
-    # Rows with nothing known read position 0, which is NaN like all of them.
-    left = np.where((left < 0) | (left >= n), 0, left)
-    right = np.where((right < 0) | (right >= n), 0, right)
-    a = np.take_along_axis(values, left, axis=1)
-    b = np.take_along_axis(values, right, axis=1)
-    span = (time[right] - time[left]).astype(np.float64)
-    part = np.where(span > 0, (time[None, :] - time[left]) / np.where(span, span, 1), 0)
-    return a + (b - a) * part
+    there, missing = np.flatnonzero(known), np.flatnonzero(~known)
+    if not len(there) or not len(missing):
+        return out
+    row = missing // n
+    after = np.searchsorted(there, missing)
+    before = after - 1
+    left = there[np.maximum(before, 0)]
+    right = there[np.minimum(after, len(there) - 1)]
+    has_left = (before >= 0) & (left // n == row)
+    has_right = (after < len(there)) & (right // n == row)
+    left, right = np.where(has_left, left, right), np.where(has_right, right, left)
+    # rows with nothing known stay as they are
+    use = has_left | has_right
+    missing, left, right = missing[use], left[use], right[use]
+    a, b = values.ravel()[left], values.ravel()[right]
+    begin = time[left % n]
+    span = (time[right % n] - begin).astype(np.float64)
+    part = np.where(
+        span > 0, (time[missing % n] - begin) / np.where(span, span, 1), 0.0
+    )
+    out.ravel()[missing] = a + (b - a) * part
+    return out
 
 
 def group_median(values: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -131,10 +131,10 @@ def predict_windows(
     begin = 0
     with steps, torch.inference_mode():
         while begin < W:
-            many = max(1, tokens // (K * max(M, 1)))
+            many = min(max(1, tokens // (K * max(M, 1))), W)
             part = next(_batches(begin, W, many, even))
             try:
-                some_windows(part, max(1, tokens // (K * len(part))))
+                some_windows(part, min(max(1, tokens // (K * len(part))), N))
             except (MemoryError, RuntimeError) as error:
                 if not is_memory_error(error):
                     raise

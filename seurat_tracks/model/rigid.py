@@ -301,13 +301,12 @@ def _damp(h: Tensor, damping: Tensor) -> Tensor:
 
 
 def _damped(h: Tensor, prior: Tensor, damping: Tensor | float) -> Tensor:
-    """Add a prior (3,) and then some damping (B,) to the diagonal of (B, 3, 3, M)."""
+    """Add some damping (B,), and a prior (3,), to the diagonal of (B, 3, 3, M)."""
     if isinstance(damping, Tensor):
         damping = damping[:, None, None]
     h = h.clone()
     diagonal = h.diagonal(dim1=1, dim2=2)  # a view, B M 3
-    diagonal += prior
-    diagonal += damping * diagonal
+    diagonal += damping * diagonal + prior
     return h
 
 

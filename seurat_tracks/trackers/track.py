@@ -34,6 +34,7 @@ def track(
     grid: int = 24,
     strides: Sequence[int] = DEFAULT_STRIDES,
     support: bool = True,
+    support_grid: int = SUPPORT_GRID,
     cuts: Literal["auto"] | Iterable[int] | None = "auto",
     ids: Sequence[Any] | None = None,
     progress: bool | None = None,
@@ -57,7 +58,10 @@ def track(
     strides
         Frame strides of the windows in which support is tracked.
     support
-        Whether to track the 24 x 24 support grid of each window too.
+        Whether to track the support grid of each window too.
+    support_grid
+        Points along each side of the support grid, 24 as the paper has it. Fewer are
+        faster and a little less exact: docs/speed.md says how much.
     cuts
         Frame numbers that begin a new shot; "auto" looks for hard cuts, None or ()
         says there are none.
@@ -117,6 +121,10 @@ def track(
     labels = _ids(ids, points)
     if support:
         strides = _strides(strides)
+        if support_grid < 2:
+            raise TrackerError(
+                f"support_grid must be a whole number from 2, got {support_grid!r}"
+            )
     times = frames["time"].values
     frame_bar = _bar(progress)
     if isinstance(cuts, str):
@@ -129,7 +137,12 @@ def track(
         places = _cut_positions(cuts or (), times)
     plan = plan_windows(n, strides=strides, cuts=places) if support else None
     result = engine.track(
-        frames, points, plan, cuts=places, support_grid=SUPPORT_GRID, progress=frame_bar
+        frames,
+        points,
+        plan,
+        cuts=places,
+        support_grid=support_grid,
+        progress=frame_bar,
     )
     check_result(result, points, n, frames.attrs["frame_size"], plan, engine.name)
     if result.visible.sum() == len(points):
