@@ -6,7 +6,8 @@ import xarray as xr
 
 from seurat_tracks.depth import AtTracks, Constant
 from seurat_tracks.errors import CameraError, DepthError, SchemaError
-from seurat_tracks.scale import add_xyz, anchor, run_scale, set_intrinsics
+from seurat_tracks.median import run_scale
+from seurat_tracks.scale import add_xyz, anchor, set_intrinsics
 
 NAN = np.nan
 
