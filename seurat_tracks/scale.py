@@ -57,8 +57,8 @@ def anchor(
         None makes no metres: scale is 1 and the units say "relative".
     anchor
         "robust" (`seurat_tracks.robust.robust_scale`) or "median", the paper's Eq. 10
-        (`seurat_tracks.median.run_scale`), of each visible run. Depths that a person states (a constant,
-        `Known`) are never outvoted: they always go by the median.
+        (`seurat_tracks.median.run_scale`), of each visible run. Depths that a person
+        states (a constant, `Known`) are never outvoted: they always go by the median.
     video
         The tracks' video, for a depth model named in ``depth``.
     affine

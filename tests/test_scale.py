@@ -157,7 +157,7 @@ class TestRunScale:
             rng.uniform(1, 9, (50, 7)),
         )
         whole = run_scale(*inputs)
-        monkeypatch.setattr("seurat_tracks.scale._BLOCK", 30)
+        monkeypatch.setattr("seurat_tracks.median._BLOCK", 30)
         np.testing.assert_array_equal(run_scale(*inputs), whole)
 
     def test_empty(self):
