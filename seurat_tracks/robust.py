@@ -77,7 +77,7 @@ def fit_source(
     Parameters
     ----------
     log_ratio, visible, measured : arrays (track, time)
-        As for `seurat_tracks.scale.run_scale`; `measured` is relative depth or
+        As for `seurat_tracks.median.run_scale`; `measured` is relative depth or
         disparity if `affine` says so.
     ratio_sigma : float array (track, time), optional
         Standard error of `log_ratio`, NaN = unknown: how far gains can be told from

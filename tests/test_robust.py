@@ -6,8 +6,9 @@ from scipy.ndimage import gaussian_filter1d
 
 from seurat_tracks.depth import AtTracks, Known
 from seurat_tracks.errors import DepthError
+from seurat_tracks.median import run_scale
 from seurat_tracks.robust import SourceFit, fit_source, robust_scale
-from seurat_tracks.scale import anchor, run_scale
+from seurat_tracks.scale import anchor
 
 
 def scene(rng, n=80, t=60, gap=True, noise=0.02):

@@ -6,7 +6,8 @@ import xarray as xr
 
 from seurat_tracks.depth import AtTracks, Constant
 from seurat_tracks.errors import CameraError, DepthError, SchemaError
-from seurat_tracks.scale import add_xyz, anchor, run_scale, set_intrinsics
+from seurat_tracks.median import run_scale
+from seurat_tracks.scale import add_xyz, anchor, set_intrinsics
 
 NAN = np.nan
 
@@ -156,7 +157,7 @@ class TestRunScale:
             rng.uniform(1, 9, (50, 7)),
         )
         whole = run_scale(*inputs)
-        monkeypatch.setattr("seurat_tracks.scale._BLOCK", 30)
+        monkeypatch.setattr("seurat_tracks.median._BLOCK", 30)
         np.testing.assert_array_equal(run_scale(*inputs), whole)
 
     def test_empty(self):

@@ -258,7 +258,7 @@ def _code_digest() -> str:
 
 _CODE = (
     *("lift", "fusion", "banded", "doubt", "support", "windows", "scale"),
-    *("geometry", "robust", "gains", "shift", "runs", "cameras/camera"),
+    *("geometry", "median", "robust", "gains", "shift", "runs", "cameras/camera"),
 )
 _SCORING = (
     *("align", "baselines", "compare", "expansion", "methods", "metrics", "ratio"),

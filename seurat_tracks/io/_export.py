@@ -1,14 +1,9 @@
-"""What writers of 3D files share: checks, blocks of tracks, colours, whole files."""
+"""What writers of 3D files share: checks, blocks of tracks, colours, what is lost."""
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -228,6 +223,28 @@ def about(ds: xr.Dataset, axes: str) -> dict[str, str]:
     return told
 
 
+def left_out(ds: xr.Dataset, *kept: str) -> list[str]:
+    """List what the Dataset holds and a file of 3D positions does not.
+
+    Parameters
+    ----------
+    ds
+        Lifted tracks.
+    *kept
+        Names of variables that the file has a place for beside ``xyz`` and
+        ``visible``.
+
+    Returns
+    -------
+    list of str
+        For `seurat_tracks.io._files.note_lost`.
+    """
+    has = {"xyz", "visible", *kept}
+    # in the camera's frame depth is z, and it is scale times ratio
+    has |= set() if in_world(ds) else {"depth"}
+    return [str(n) for n in ds.data_vars if n not in has]
+
+
 def one_line(text: object) -> str:
     """Return text without line breaks or characters beyond ASCII, for headers.
 
@@ -311,57 +328,3 @@ def seconds_of(ds: xr.Dataset, fps: float | None, what: str) -> np.ndarray:
             "give fps=, frames per second"
         )
     return ds["time"].values / float(fps)
-
-
-@contextlib.contextmanager
-def replacing(
-    path: str | os.PathLike[str], *, folder: bool = False, overwrite: bool = False
-) -> Iterator[Path]:
-    """Give a place beside a path, and rename it there once all is written.
-
-    Parameters
-    ----------
-    path
-        Where the file or folder will be.
-    folder
-        True for a folder.
-    overwrite
-        Replace a file that is there; a folder never is.
-
-    Yields
-    ------
-    pathlib.Path
-        The place to write to; a folder exists already.
-
-    Raises
-    ------
-    SeuratTracksError
-        If the folder around it does not exist, or something is at `path` that is not
-        to be replaced.
-    """
-    target = Path(path)
-    if not target.absolute().parent.is_dir():
-        raise SeuratTracksError(
-            f"there is no folder {target.absolute().parent}: make it first"
-        )
-    if target.is_dir() or (folder and target.exists()):
-        raise SeuratTracksError(
-            f"{target} is there already and is not replaced: give another path, or "
-            "move it away"
-        )
-    if target.exists() and not overwrite:
-        raise SeuratTracksError(
-            f"{target}: something is there already. Pass overwrite=True to replace it, "
-            "or choose another path"
-        )
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
-    if folder:
-        partial.mkdir()
-    try:
-        yield partial
-        partial.replace(target)
-    finally:
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import uuid
 import warnings
 from collections.abc import Iterator, Sequence
@@ -231,38 +232,66 @@ def note_lost(target: Path, format: str, lost: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike[str], *, overwrite: bool) -> Iterator[Path]:
-    """Give a path beside `path` to write to, and rename it into place when done.
+def writing(
+    path: str | os.PathLike[str], *, folder: bool = False, overwrite: bool = False
+) -> Iterator[Path]:
+    """Give a place beside a path to write to, and rename it there when all is written.
+
+    Parameters
+    ----------
+    path
+        Where the file or folder will be.
+    folder
+        True for a folder, which exists already when it is given.
+    overwrite
+        Replace a file that is there; a folder never is.
+
+    Yields
+    ------
+    pathlib.Path
+        The place to write to. What is left of it after an error is removed, and what
+        was at `path` is as it was.
 
     Raises
     ------
     FormatError
-        If `path` is taken and not to be replaced, or its folder is missing.
+        As `check_free`.
     """
     target = Path(path).expanduser()
-    check_free(target, overwrite=overwrite)
+    check_free(target, folder=folder, overwrite=overwrite)
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+    if folder:
+        partial.mkdir()
     try:
         yield partial
         os.replace(partial, target)
     finally:
-        partial.unlink(missing_ok=True)
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
-def check_free(target: Path, *, overwrite: bool) -> None:
+def check_free(target: Path, *, folder: bool = False, overwrite: bool = False) -> None:
     """Refuse a path that cannot be written to, before any work.
 
     Raises
     ------
     FormatError
-        If it is taken and not to be replaced, is a folder, or its folder is missing.
+        If its folder is missing, a folder is there, or a file that is not to be
+        replaced.
     """
-    if not target.parent.is_dir():
+    if not target.absolute().parent.is_dir():
         raise FormatError(
-            f"{target}: the folder {target.parent} does not exist. Create it first"
+            f"{target}: the folder {target.absolute().parent} does not exist. Create "
+            "it first"
         )
-    if target.is_dir():
-        raise FormatError(f"{target} is a folder. Choose another path")
+    if target.is_dir() or (folder and target.exists()):
+        what = "a folder" if target.is_dir() else "a file"
+        raise FormatError(
+            f"{target} is {what} already and is not replaced. Choose another path, or "
+            "move it away"
+        )
     if target.exists() and not overwrite:
         raise FormatError(
             f"{target}: something is there already. Pass overwrite=True to replace it, "

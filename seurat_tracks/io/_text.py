@@ -83,13 +83,30 @@ def split(line: str, separator: str) -> list[str]:
     return fields
 
 
+POSE_ROWS = {
+    3: ("scorer", "bodyparts", "coords"),
+    4: ("scorer", "individuals", "bodyparts", "coords"),
+}
+"""Several rows of names, as DeepLabCut writes them: what each begins with."""
+
+
+def pose_rows(lines: Sequence[str]) -> int:
+    """Say how many rows of names the first lines of a table of DeepLabCut are, or 0."""
+    firsts = [columns(line)[1][0] for line in lines[:4]]
+    return next((n for n, v in POSE_ROWS.items() if firsts[:n] == list(v)), 0)
+
+
 def header(head: bytes) -> list[str] | None:
-    """Return the column names in the first bytes of a file, or None if not text."""
+    """Return the column names in the first bytes of a file.
+
+    None if it is no text, or has several rows of names: whatever stands in the first of
+    them, such as a scorer called ``track``, is no name of a column.
+    """
     if b"\0" in head:
         return None
     text = head.decode("utf-8-sig", errors="replace")
     first = text.lstrip().splitlines()[:1]
-    if not first or "�" in first[0]:
+    if not first or "�" in first[0] or pose_rows(text.splitlines()):
         return None
     return columns(first[0])[1]
 

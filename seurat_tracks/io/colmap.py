@@ -18,9 +18,10 @@ from seurat_tracks.io._export import (
     check_lifted,
     colours,
     in_world,
+    left_out,
     one_line,
-    replacing,
 )
+from seurat_tracks.io._files import note_lost, writing
 
 AXES = "world of the poses; cameras with x right, y down, z forward"
 
@@ -83,6 +84,11 @@ def write_colmap(
     SeuratTracksError
         If `path` exists already or cannot be written.
 
+    Warns
+    -----
+    UserWarning
+        Names what COLMAP has no place for.
+
     Notes
     -----
     A point of COLMAP stands still. Each track that is seen at least twice becomes one:
@@ -101,23 +107,31 @@ def write_colmap(
     frames = ds["time"].values
     notes = "".join(f"# {k}: {one_line(v)}\n" for k, v in about(ds, AXES).items())
     seen_in: list[tuple[np.ndarray, ...]] = []
-    with replacing(path, folder=True) as folder:
+    with writing(path, folder=True) as folder:
         (folder / "cameras.txt").write_text(
             f"{notes}# CAMERA_ID, MODEL, WIDTH, HEIGHT, PARAMS[]\n"
             f"1 PINHOLE {width} {height} {fx:.17g} {fy:.17g} "
             f"{cx + _HALF:.17g} {cy + _HALF:.17g}\n"
         )
         place = np.zeros(len(frames), np.int64)
+        missing = 0
         ids = [one_line(v) for v in ds["track"].values]
         with (folder / "points3D.txt").open("w") as file:
             file.write(f"{notes}# POINT3D_ID, X, Y, Z, R, G, B, ERROR, TRACK[]\n")
             for block in blocks(ds):
                 found = _still_points(block, poses, camera, max_error, in_world(ds))
+                missing += len(block.xyz) - int(found.kept.sum())
                 index = _indices(found.time, place)
                 _write_points(file, block, found, index, ids)
                 number = (block.start + found.track + 1).astype(np.int32)
                 seen_in.append((found.time.astype(np.int32), number, found.xy))
         _write_images(folder / "images.txt", seen_in, poses, frames, image_name, notes)
+    lost = left_out(ds, "xy", "depth", "camera_to_world")
+    lost.append("the motion of points, which stand still at their median")
+    lost += [f"{missing} tracks that are seen less than twice"] if missing else []
+    if missing and max_error is not None:
+        lost[-1] += f" or whose error exceeds {max_error:g} pixels"
+    note_lost(Path(path), "COLMAP", lost)
     return Path(path)
 
 

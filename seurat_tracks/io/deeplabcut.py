@@ -21,6 +21,7 @@ import xarray as xr
 from seurat_tracks.errors import SeuratTracksError
 from seurat_tracks.io._hdf5 import array_of, is_hdf5, open_hdf5, text_of
 from seurat_tracks.io._names import names_of
+from seurat_tracks.io._text import POSE_ROWS, pose_rows
 from seurat_tracks.io.poses import (
     DEFAULT_INDIVIDUAL,
     build_poses,
@@ -33,10 +34,6 @@ MIN_CONFIDENCE = 0.6
 
 _CSV = "a CSV file of DeepLabCut"
 _H5 = "an HDF5 file of DeepLabCut"
-_LEVELS = {
-    3: ("scorer", "bodyparts", "coords"),
-    4: ("scorer", "individuals", "bodyparts", "coords"),
-}
 _IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 _TRAINING = (
     "its rows are named by image files, so it holds labels for training. Cure: read "
@@ -134,9 +131,8 @@ def recognises(path: str | os.PathLike[str]) -> bool:
         except SeuratTracksError:
             return False
     with path.open("rb") as file:
-        head = file.read(2**16)
-    firsts = [line.split(b",", 1)[0].strip() for line in head.splitlines()[:4]]
-    return any(firsts[: len(v)] == [n.encode() for n in v] for v in _LEVELS.values())
+        head = file.read(2**16).decode("utf-8-sig", errors="replace")
+    return pose_rows(head.splitlines()) > 0
 
 
 def _places(
@@ -146,7 +142,7 @@ def _places(
     places: dict[tuple[str, str], dict[str, int]] = {}
     faults = set()
     for at, names in enumerate(columns):
-        if len(names) not in _LEVELS:
+        if len(names) not in POSE_ROWS:
             faults.add(f"a column has {len(names)} names, expected 3 or 4")
             continue
         individual = names[1] if len(names) == 4 else DEFAULT_INDIVIDUAL
@@ -172,14 +168,13 @@ def _read_csv(path: Path) -> _Table:
             rows = list(csv.reader(head))
         except csv.Error as error:
             raise SeuratTracksError(f"{path} is not {_CSV}: {error}") from None
-        firsts = [row[0].strip() if row else "" for row in rows]
-        levels = [n for n, names in _LEVELS.items() if firsts[:n] == list(names)]
-        if not levels:
+        above = pose_rows(head)
+        if not above:
+            firsts = [row[0].strip() if row else "" for row in rows]
             raise SeuratTracksError(
                 f"{path} is not {_CSV}: its first column begins with {firsts}, "
                 "expected scorer, (individuals,) bodyparts, coords"
             )
-        above = levels[0]
         widths = {len(row) for row in rows[:above]}
         if len(widths) != 1:
             raise SeuratTracksError(

@@ -111,8 +111,7 @@ def _hdf5(place: str) -> Callable[[Path, bytes], bool]:
 
 
 def _is_deeplabcut(path: Path, head: bytes) -> bool:
-    # the first line of its tables, where others have names of columns
-    table = head[:16].lstrip(b'\xef\xbb\xbf"').startswith(b"scorer")
+    table = b"scorer" in head[:16]
     if table or head.startswith(_HDF5):
         return bool(_load(_IO + "deeplabcut:recognises")(path))
     return False

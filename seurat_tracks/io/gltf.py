@@ -25,10 +25,11 @@ from seurat_tracks.io._export import (
     check_lifted,
     colours,
     in_world,
-    replacing,
+    left_out,
     seconds_of,
     steps,
 )
+from seurat_tracks.io._files import note_lost, writing
 
 AXES = (
     "glTF: x right, y up, z backward; the video's camera stands at the origin and "
@@ -90,6 +91,11 @@ def write_glb(
         If `fps` is needed, no position is known, or the file cannot be written or
         would exceed the 4 GiB of the format.
 
+    Warns
+    -----
+    UserWarning
+        Names what glTF has no place for.
+
     Notes
     -----
     The camera's x right, y down, z forward become glTF's x right, y up, z backward:
@@ -109,7 +115,7 @@ def write_glb(
         )
     if radius is not None and not (math.isfinite(radius) and radius > 0):
         raise SeuratTracksError(f"radius is {radius!r}; give a positive number")
-    with replacing(path, overwrite=overwrite) as partial:
+    with writing(path, overwrite=overwrite) as partial:
         body = partial.with_suffix(".body")
         try:
             with body.open("wb") as file:
@@ -122,6 +128,10 @@ def write_glb(
             _assemble(partial, document, body, size)
         finally:
             body.unlink(missing_ok=True)
+    lost = left_out(ds, *(["camera_to_world"] if scene.poses is not None else []))
+    never = len(scene.left_out)
+    lost += [f"{never} tracks without any position"] if never else []
+    note_lost(Path(path), "glTF", lost)
     return Path(path)
 
 

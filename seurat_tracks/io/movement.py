@@ -19,7 +19,7 @@ import xarray as xr
 
 from seurat_tracks._version import __version__
 from seurat_tracks.errors import SchemaError, SeuratTracksError
-from seurat_tracks.io._export import replacing
+from seurat_tracks.io._files import note_lost, writing
 from seurat_tracks.io._hdf5 import errors_of, is_hdf5, open_hdf5
 from seurat_tracks.io.arrays import from_arrays
 from seurat_tracks.io.poses import (
@@ -335,13 +335,21 @@ def write_movement(
     ------
     SchemaError, SeuratTracksError
         As `to_movement`; or no netCDF library is installed.
+
+    Warns
+    -----
+    UserWarning
+        Names the variables that are not carried.
     """
     made = to_movement(ds, space=space, names=names, only_seen=only_seen)
     for name in made.variables:
         made[name].encoding = {}
     _need_h5netcdf(Path(path))
-    with replacing(path, overwrite=overwrite) as partial:
+    with writing(path, overwrite=overwrite) as partial:
         made.to_netcdf(partial, engine="h5netcdf")
+    carried = [n for n, v in VARIABLES.items() if v.dims[:2] == ("track", "time")]
+    lost = [str(n) for n in ds.data_vars if n not in carried]
+    note_lost(Path(path), "movement", lost)
     return Path(path)
 
 

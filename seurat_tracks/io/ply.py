@@ -17,9 +17,10 @@ from seurat_tracks.io._export import (
     blocks,
     check_lifted,
     colours,
+    left_out,
     one_line,
-    replacing,
 )
+from seurat_tracks.io._files import note_lost, writing
 
 AXES = "camera: x right, y down, z forward"
 
@@ -81,6 +82,11 @@ def write_ply(
     SeuratTracksError
         If `path` cannot be written.
 
+    Warns
+    -----
+    UserWarning
+        Names the variables that PLY has no place for.
+
     Notes
     -----
     A vertex holds x, y, z (camera axes, as in the Dataset), red, green, blue (one
@@ -98,8 +104,10 @@ def write_ply(
         notes += [f"id {i} {one_line(v)}" for i, v in enumerate(ids)]
     numbers = ids if whole else np.arange(len(ids))
     if per_frame:
-        return _per_frame(ds, Path(path), frames, numbers, notes, binary, only_seen)
-    with replacing(path, overwrite=overwrite) as partial:
+        target = _per_frame(ds, Path(path), frames, numbers, notes, binary, only_seen)
+        note_lost(target, "PLY", left_out(ds, "depth_ratio_sigma"))
+        return target
+    with writing(path, overwrite=overwrite) as partial:
         body = partial.with_suffix(".body")
         n = 0
         try:
@@ -113,6 +121,7 @@ def write_ply(
                 shutil.copyfileobj(file, out, 2**20)
         finally:
             body.unlink(missing_ok=True)
+    note_lost(Path(path), "PLY", left_out(ds, "depth_ratio_sigma"))
     return Path(path)
 
 
@@ -127,7 +136,7 @@ def _per_frame(
 ) -> Path:
     """Append each block to the body of every frame, then put the headers on."""
     counts = np.zeros(len(frames), np.int64)
-    with replacing(path, folder=True) as folder:
+    with writing(path, folder=True) as folder:
         for block in blocks(ds):
             vertices = _vertices(block, frames, numbers, only_seen)
             at = np.searchsorted(frames, vertices["frame"])

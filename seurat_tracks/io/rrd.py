@@ -21,9 +21,10 @@ from seurat_tracks.io._export import (
     check_lifted,
     colours,
     in_world,
-    replacing,
+    left_out,
     steps,
 )
+from seurat_tracks.io._files import note_lost, writing
 
 AXES = "camera: x right, y down, z forward (RDF)"
 APPLICATION = "seurat_tracks"
@@ -84,6 +85,11 @@ def write_rrd(
     SeuratTracksError
         If an option is wrong, `path` cannot be written, or rerun is not installed.
 
+    Warns
+    -----
+    UserWarning
+        Names the variables that are not written.
+
     Notes
     -----
     Timelines: ``frame`` (number) and, where known, ``seconds``. ``world`` has the view
@@ -110,7 +116,7 @@ def write_rrd(
         raise SeuratTracksError(
             "writing .rrd needs rerun-sdk: pip install 'seurat-tracks[export]'"
         ) from None
-    with replacing(path, overwrite=overwrite) as partial:
+    with writing(path, overwrite=overwrite) as partial:
         recording = rr.RecordingStream(APPLICATION)
         try:
             recording.save(partial, default_blueprint=_blueprint(ds, tail))
@@ -124,6 +130,7 @@ def write_rrd(
         finally:
             recording.flush()
             recording.disconnect()
+    note_lost(Path(path), "rerun", left_out(ds, "xy", "camera_to_world"))
     return Path(path)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from seurat_tracks.errors import TrackerError
 from seurat_tracks.trackers.clips import Clip
-from seurat_tracks.trackers.learned import Followed, LearnedTracker
+from seurat_tracks.trackers.learned import (
+    Followed,
+    LearnedTracker,
+    Pathlike,
+    Settings,
+)
 from seurat_tracks.trackers.memo import FeatureMemo
 from seurat_tracks.trackers.official import (
     Source,
@@ -51,22 +55,12 @@ class AllTracker(LearnedTracker):
         Folder of a clone of github.com/aharley/alltracker; it cannot be installed.
     tiny
         Whether the weights are those of the small network.
-    device
-        "auto" (CUDA, then MPS, then the CPU) or a torch device, used or refused.
     image_size
         Longer side that frames are resized to, up or down; both sides are then cut to
         multiples of 8. The official demonstration takes 1024.
-    piece
-        Most frames looked at together.
-    overlap
-        Frames that two pieces share.
-
-    Raises
-    ------
-    TrackerError
-        The code is not there, or a setting makes no sense.
-    WeightsError
-        The weights or the device are not there, or the weights do not fit.
+    **settings
+        `device`, `piece`, `overlap`, `points`: as in `LearnedTracker`, and so is what
+        is raised.
 
     Notes
     -----
@@ -83,19 +77,19 @@ class AllTracker(LearnedTracker):
 
     name = "alltracker"
     licence = "MIT"
+    usual_piece = 48
+    usual_points = 1_000_000  # a point more costs next to nothing
 
     def __init__(
         self,
-        weights: str | os.PathLike[str] | None = None,
-        repo: str | os.PathLike[str] | None = None,
+        weights: Pathlike = None,
+        repo: Pathlike = None,
         *,
         tiny: bool = False,
-        device: str = "auto",
         image_size: int = 1024,
-        piece: int = 48,
-        overlap: int = 12,
+        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(device=device, piece=piece, overlap=overlap, points=1_000_000)
+        super().__init__(**settings)
         if image_size < 64:
             raise TrackerError(f"image_size must be 64 or more, got {image_size!r}.")
         self.image_size = image_size
@@ -104,8 +98,8 @@ class AllTracker(LearnedTracker):
 
     def _load(
         self,
-        weights: str | os.PathLike[str] | None,
-        repo: str | os.PathLike[str] | None,
+        weights: Pathlike,
+        repo: Pathlike,
         tiny: bool,
     ) -> Any:
         import torch

@@ -8,14 +8,18 @@ followed along with the queries and dropped.
 
 from __future__ import annotations
 
-import os
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
 from seurat_tracks.errors import TrackerError
 from seurat_tracks.trackers.clips import Clip
-from seurat_tracks.trackers.learned import Followed, LearnedTracker
+from seurat_tracks.trackers.learned import (
+    Followed,
+    LearnedTracker,
+    Pathlike,
+    Settings,
+)
 from seurat_tracks.trackers.memo import FeatureMemo
 from seurat_tracks.trackers.official import (
     Source,
@@ -45,6 +49,21 @@ def cotracker_source(title: str, weights_url: str) -> Source:
 class CoTracker(LearnedTracker):
     """Runs a predictor of the official package; a subclass says which.
 
+    Parameters
+    ----------
+    weights
+        Path of the file of weights that the subclass names, or "official" to have it
+        downloaded.
+    repo
+        Folder of a clone of github.com/facebookresearch/co-tracker; None where the
+        package `cotracker` is installed.
+    interp_shape
+        Height and width that frames are resized to; the official (384, 512) by
+        default. Smaller is faster and less exact.
+    **settings
+        `device`, `piece`, `overlap`, `points`: as in `LearnedTracker`, and so is what
+        is raised.
+
     Attributes
     ----------
     source : Source
@@ -65,16 +84,13 @@ class CoTracker(LearnedTracker):
 
     def __init__(
         self,
-        weights: str | os.PathLike[str] | None,
-        repo: str | os.PathLike[str] | None,
+        weights: Pathlike = None,
+        repo: Pathlike = None,
         *,
-        device: str,
-        interp_shape: tuple[int, int] | None,
-        piece: int | None,
-        overlap: int,
-        points: int,
+        interp_shape: tuple[int, int] | None = None,
+        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(device=device, piece=piece, overlap=overlap, points=points)
+        super().__init__(**settings)
         import torch
 
         path = find_weights(self.source, weights)

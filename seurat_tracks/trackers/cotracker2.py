@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import ClassVar
 
 from seurat_tracks.trackers.cotracker import OfflineCoTracker, cotracker_source
@@ -15,13 +14,8 @@ class CoTracker2(OfflineCoTracker):
     ----------
     weights
         Path of `cotracker2.pth`, or "official" to have it downloaded.
-    repo, device, interp_shape, piece, overlap, points
-        As in `seurat_tracks.trackers.cotracker3.CoTracker3`.
-
-    Raises
-    ------
-    TrackerError, WeightsError
-        As there.
+    repo, interp_shape, **settings
+        As in `seurat_tracks.trackers.cotracker.CoTracker`.
 
     Notes
     -----
@@ -39,24 +33,3 @@ class CoTracker2(OfflineCoTracker):
     predictor_class = "CoTrackerPredictor"
     predictor_settings: ClassVar = {"v2": True, "window_len": 8}
     least = 8
-
-    def __init__(
-        self,
-        weights: str | os.PathLike[str] | None = None,
-        repo: str | os.PathLike[str] | None = None,
-        *,
-        device: str = "auto",
-        interp_shape: tuple[int, int] | None = None,
-        piece: int = 60,
-        overlap: int = 12,
-        points: int = 1024,
-    ) -> None:
-        super().__init__(
-            weights,
-            repo,
-            device=device,
-            interp_shape=interp_shape,
-            piece=piece,
-            overlap=overlap,
-            points=points,
-        )

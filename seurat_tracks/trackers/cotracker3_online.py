@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,19 +19,11 @@ class CoTracker3Online(CoTracker):
     ----------
     weights
         Path of `scaled_online.pth`, or "official" to have it downloaded.
-    repo, device, interp_shape, points
-        As in `seurat_tracks.trackers.cotracker3.CoTracker3`.
-    piece
-        None: the window slides over the whole shot and nothing is handed on; memory
-        holds one window and the answers. A number cuts shots as the offline trackers
-        do.
-    overlap
-        Frames that two pieces share.
-
-    Raises
-    ------
-    TrackerError, WeightsError
-        As there.
+    repo, interp_shape, **settings
+        As in `seurat_tracks.trackers.cotracker.CoTracker`.
+        By default the window slides over the whole shot and nothing is handed on;
+        memory holds one window and the answers. `piece=` cuts shots as the offline
+        trackers do.
 
     Notes
     -----
@@ -50,27 +41,7 @@ class CoTracker3Online(CoTracker):
     predictor_class = "CoTrackerOnlinePredictor"
     predictor_settings: ClassVar = {"v2": False, "window_len": 16}
     least = 2
-
-    def __init__(
-        self,
-        weights: str | os.PathLike[str] | None = None,
-        repo: str | os.PathLike[str] | None = None,
-        *,
-        device: str = "auto",
-        interp_shape: tuple[int, int] | None = None,
-        piece: int | None = None,
-        overlap: int = 12,
-        points: int = 1024,
-    ) -> None:
-        super().__init__(
-            weights,
-            repo,
-            device=device,
-            interp_shape=interp_shape,
-            piece=piece,
-            overlap=overlap,
-            points=points,
-        )
+    usual_piece = None
 
     def keep(self, plan: WindowPlan | None) -> int:
         """Frames worth keeping: at least two windows."""

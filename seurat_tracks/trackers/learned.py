@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypedDict
 
 import numpy as np
 import xarray as xr
@@ -18,6 +20,19 @@ from seurat_tracks.windows import WindowPlan
 
 if TYPE_CHECKING:
     import torch
+
+
+Pathlike: TypeAlias = str | os.PathLike[str] | None
+"""A path that may be left out."""
+
+
+class Settings(TypedDict, total=False):
+    """Settings that every learned tracker takes; see `LearnedTracker`."""
+
+    device: str
+    piece: int | Literal["usual"] | None
+    overlap: int
+    points: int | None
 
 
 def is_whole(value: Any) -> bool:
@@ -47,33 +62,68 @@ class Followed:
 class LearnedTracker(ABC):
     """A tracker that runs official code; a subclass says how.
 
+    A subclass with more settings takes these as ``**settings``; its signature names
+    them all.
+
     Parameters
     ----------
     device
         "auto" (CUDA, then MPS, then the CPU) or a torch device, which is then used or
         refused.
     piece
-        Most frames that are looked at together; None for a whole shot. Longer shots
-        are cut into pieces, and points are handed on from each to the next.
+        Most frames that are looked at together; None for a whole shot; "usual" for
+        the tracker's own, `usual_piece`. Longer shots are cut into pieces, and points
+        are handed on from each to the next.
     overlap
         Frames that neighbouring pieces share.
     points
-        Most points followed in one pass.
+        Most points followed in one pass; more take further passes over the same
+        features. Memory grows with `piece` times `points`. None: `usual_points`.
 
     Attributes
     ----------
     name, licence : str
         As in `seurat_tracks.trackers.base.Tracker`.
+    usual_piece : int or None
+    usual_points : int
+
+    Raises
+    ------
+    TrackerError
+        A setting makes no sense; or, of subclasses, the official code is not there.
+    WeightsError
+        The device is not there; or, of subclasses, the weights are not, or do not
+        fit.
     """
 
     name: str
     licence: str
+    usual_piece: int | None = 60
+    usual_points = 1024
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Name in the signature what ``**settings`` stands for."""
+        super().__init_subclass__(**more)
+        own = inspect.signature(cls.__init__).parameters
+        named = [p for p in own.values() if p.kind is not p.VAR_KEYWORD]
+        if len(named) < len(own):
+            above = inspect.signature(super(cls, cls).__init__).parameters
+            named += [p for p in above.values() if p.name not in own]
+        if "__init__" in vars(cls):
+            cls.__init__.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
 
     def __init__(
-        self, *, device: str, piece: int | None, overlap: int, points: int
+        self,
+        *,
+        device: str = "auto",
+        piece: int | Literal["usual"] | None = "usual",
+        overlap: int = 12,
+        points: int | None = None,
     ) -> None:
         from seurat_tracks.model.pretrained import resolve_device
 
+        piece = self.usual_piece if piece == "usual" else piece
+        points = self.usual_points if points is None else points
         faults = []
         whole = {"overlap": overlap, "points": points}
         if piece is not None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any
+from typing import Any, Unpack
 
 from seurat_tracks.errors import TrackerError
+from seurat_tracks.trackers.learned import Pathlike, Settings
 from seurat_tracks.trackers.official import (
     Source,
     fill,
@@ -48,13 +48,8 @@ class LocoTrack(TAPIR):
         Folder of a clone of github.com/cvlab-kaist/locotrack; it cannot be installed.
     model_size
         "base" or "small".
-    device, resolution, piece, overlap, points
-        As in `seurat_tracks.trackers.tapir.TAPIR`.
-
-    Raises
-    ------
-    TrackerError, WeightsError
-        As there.
+    resolution, **settings
+        As in `seurat_tracks.trackers.tapir.TAPIR`, and so is what is raised.
 
     Notes
     -----
@@ -65,15 +60,12 @@ class LocoTrack(TAPIR):
 
     def __init__(
         self,
-        weights: str | os.PathLike[str] | None = None,
-        repo: str | os.PathLike[str] | None = None,
+        weights: Pathlike = None,
+        repo: Pathlike = None,
         *,
         model_size: str = "base",
-        device: str = "auto",
         resolution: int = 256,
-        piece: int = 60,
-        overlap: int = 12,
-        points: int = 1024,
+        **settings: Unpack[Settings],
     ) -> None:
         if model_size not in _SIZES:
             raise TrackerError(
@@ -81,20 +73,12 @@ class LocoTrack(TAPIR):
             )
         self.model_size = model_size
         self.source = locotrack_source(model_size)
-        super().__init__(
-            weights,
-            repo,
-            device=device,
-            resolution=resolution,
-            piece=piece,
-            overlap=overlap,
-            points=points,
-        )
+        super().__init__(weights, repo, resolution=resolution, **settings)
 
     def load(
         self,
-        weights: str | os.PathLike[str] | None,
-        repo: str | os.PathLike[str] | None,
+        weights: Pathlike,
+        repo: Pathlike,
     ) -> Any:
         """Build the official network and fill it."""
         import torch

@@ -2,9 +2,11 @@
 
 Within a shot a learned tracker sees one piece at a time. A point is handed to the next
 piece at the last of the frames both share in which it was seen. One that is hidden in
-all of these is lost from there on: asking anew at a guessed place would follow what
-hides it. Support grids are followed each in its own clip, from the first frame of its
-windows to their last, and start while the piece around them is still in memory.
+all of these is looked for in a piece of its own, which begins shortly before it was
+last seen and is as long as the others. If it is not seen there either, it is lost from
+there on: asking anew at a guessed place would follow what hides it. Support grids are
+followed each in its own clip, from the first frame of its windows to their last, and
+start while the piece around them is still in memory.
 """
 
 from __future__ import annotations
@@ -93,6 +95,8 @@ class Chain:
         self._given = (frame.astype(np.int64), xy.astype(np.float32))
         # Where each point is taken up in the piece it goes on to, by direction.
         self._onward: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        # Who is hidden where pieces meet, and when it was last seen, by direction.
+        self._hidden: dict[tuple[int, int], list[tuple[int, int]]] = {}
 
     def backward_pieces(self) -> list[int]:
         """Pieces that only points of later pieces still have to go back through."""
@@ -102,6 +106,7 @@ class Chain:
     def forward(self, k: int) -> None:
         """Follow through piece k what begins in it and what was handed to it."""
         mine = np.flatnonzero(self._home == k)
+        self._look_for(k, 1)
         handed = self._onward.pop((k, 1), [])
         index = np.array([*mine, *(i for i, _ in handed)], np.int64)
         at = np.array([*self._given[0][mine], *(t for _, t in handed)], np.int64)
@@ -119,6 +124,7 @@ class Chain:
 
     def backward(self, k: int) -> None:
         """Follow back through piece k what later pieces handed to it."""
+        self._look_for(k, -1)
         handed = self._onward.pop((k, -1), [])
         if not handed:
             return
@@ -203,11 +209,58 @@ class Chain:
         seen = self.visible[index[:, None], t - self._begin]
         seen &= t >= at[:, None] if way > 0 else t <= at[:, None]
         found = np.flatnonzero(seen.any(axis=1))
+        lost = np.flatnonzero(~seen.any(axis=1))
+        if len(lost):
+            b, e = self.edges[k]
+            frames = np.arange(b, e)[::-way]
+            there = self.visible[index[lost][:, None], frames - self._begin]
+            when = frames[there.argmax(axis=1)]
+            hidden = self._hidden.setdefault((k + way, way), [])
+            hidden += list(zip(index[lost].tolist(), when.tolist(), strict=True))
         place = seen[found] if way < 0 else seen[found, ::-1]
         step = place.argmax(axis=1)
         chosen = t[step] if way < 0 else t[::-1][step]
         onward = self._onward.setdefault((k + way, way), [])
         onward += list(zip(index[found].tolist(), chosen.tolist(), strict=True))
+
+    def _look_for(self, k: int, way: int) -> None:
+        """Look for points that the piece before k lost, from where they were seen.
+
+        The pieces of their own begin at steps of `overlap`, so that few are needed, and
+        lie within the piece before and piece k.
+        """
+        hidden = self._hidden.pop((k, way), [])
+        if not hidden:
+            return
+        index, seen = (
+            np.array(column, np.int64) for column in zip(*hidden, strict=True)
+        )
+        b, e = self.edges[k - way]
+        step = self._tracker.overlap
+        back = ((seen - b) if way > 0 else (e - 1 - seen)) // step * step
+        for start in np.unique(back[back > 0]).tolist():
+            mine = back == start
+            first, last = (b + start, e + start) if way > 0 else (b - start, e - start)
+            answer = self._follow(
+                first, last, index[mine], seen[mine], backward=way < 0
+            )
+            # the frames of the piece before are answered already
+            left, right = (e, last) if way > 0 else (first, b)
+            n = int(mine.sum())
+            self._write(
+                index[mine],
+                answer,
+                slice(None),
+                first,
+                np.full(n, left),
+                np.full(n, right),
+            )
+            frames = np.arange(left, right)[::-way]
+            there = self.visible[index[mine][:, None], frames - self._begin]
+            again = there.any(axis=1)
+            when = frames[there[again].argmax(axis=1)]
+            onward = self._onward.setdefault((k, way), [])
+            onward += list(zip(index[mine][again].tolist(), when.tolist(), strict=True))
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
 from seurat_tracks.trackers.clips import Clip
-from seurat_tracks.trackers.learned import Followed, LearnedTracker
+from seurat_tracks.trackers.learned import (
+    Followed,
+    LearnedTracker,
+    Pathlike,
+    Settings,
+)
 from seurat_tracks.trackers.official import (
     Source,
     fill,
@@ -50,24 +54,12 @@ class TAPIR(LearnedTracker):
     repo
         Folder of a clone of github.com/google-deepmind/tapnet; None where the package
         `tapnet` is installed.
-    device
-        "auto" (CUDA, then MPS, then the CPU) or a torch device, used or refused.
     resolution
         Side of the square that frames are resized to. Above 256 the network refines
         its answer at finer resolutions, as the official code does.
-    piece
-        Most frames looked at together.
-    overlap
-        Frames that two pieces share.
-    points
-        Most points followed in one pass.
-
-    Raises
-    ------
-    TrackerError
-        The code is not there, or a setting makes no sense.
-    WeightsError
-        The weights or the device are not there, or the weights do not fit.
+    **settings
+        `device`, `piece`, `overlap`, `points`: as in `LearnedTracker`, and so is what
+        is raised.
 
     Notes
     -----
@@ -84,23 +76,20 @@ class TAPIR(LearnedTracker):
 
     def __init__(
         self,
-        weights: str | os.PathLike[str] | None = None,
-        repo: str | os.PathLike[str] | None = None,
+        weights: Pathlike = None,
+        repo: Pathlike = None,
         *,
-        device: str = "auto",
         resolution: int = 256,
-        piece: int = 60,
-        overlap: int = 12,
-        points: int = 1024,
+        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(device=device, piece=piece, overlap=overlap, points=points)
+        super().__init__(**settings)
         self.resolution = check_resolution(resolution, self.name)
         self.network = self.load(weights, repo).to(self.device)
 
     def load(
         self,
-        weights: str | os.PathLike[str] | None,
-        repo: str | os.PathLike[str] | None,
+        weights: Pathlike,
+        repo: Pathlike,
     ) -> Any:
         """Build the official network and fill it."""
         import torch

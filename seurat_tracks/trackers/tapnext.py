@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from seurat_tracks.errors import WeightsError
 from seurat_tracks.trackers.clips import Clip
-from seurat_tracks.trackers.learned import Followed, LearnedTracker
+from seurat_tracks.trackers.learned import (
+    Followed,
+    LearnedTracker,
+    Pathlike,
+    Settings,
+)
 from seurat_tracks.trackers.official import (
     fill,
     find_weights,
@@ -40,25 +44,13 @@ class TAPNext(LearnedTracker):
     repo
         Folder of a clone of github.com/google-deepmind/tapnet; None where the package
         `tapnet` is installed.
-    device
-        "auto" (CUDA, then MPS, then the CPU) or a torch device, used or refused.
     resolution
         Side of the square that frames are resized to: 256, or 512 for weights that
         were trained so (`tapnextpp_512.ckpt`).
-    piece
-        None: the network's state is carried through the whole shot and nothing is
-        handed on. A number cuts shots as for the other trackers.
-    overlap
-        Frames that two pieces share.
-    points
-        Most points followed in one pass.
-
-    Raises
-    ------
-    TrackerError
-        The code is not there, or a setting makes no sense.
-    WeightsError
-        The weights or the device are not there, or the weights do not fit.
+    **settings
+        `device`, `piece`, `overlap`, `points`: as in `LearnedTracker`, and so is what
+        is raised. By default the network's state is carried through the whole shot and
+        nothing is handed on; `piece=` cuts shots as for the other trackers.
 
     Notes
     -----
@@ -69,6 +61,7 @@ class TAPNext(LearnedTracker):
     """
 
     name = "tapnext"
+    usual_piece = None
     licence = "Apache-2.0"
     source = tapnet_source(
         "TAPNext",
@@ -77,21 +70,18 @@ class TAPNext(LearnedTracker):
 
     def __init__(
         self,
-        weights: str | os.PathLike[str] | None = None,
-        repo: str | os.PathLike[str] | None = None,
+        weights: Pathlike = None,
+        repo: Pathlike = None,
         *,
-        device: str = "auto",
         resolution: int = _SIDE,
-        piece: int | None = None,
-        overlap: int = 12,
-        points: int = 1024,
+        **settings: Unpack[Settings],
     ) -> None:
-        super().__init__(device=device, piece=piece, overlap=overlap, points=points)
+        super().__init__(**settings)
         self.resolution = check_resolution(resolution, self.name)
         path = find_weights(self.source, weights)
         self.network = self._load(path, repo).to(self.device)
 
-    def _load(self, path: Path, repo: str | os.PathLike[str] | None) -> Any:
+    def _load(self, path: Path, repo: Pathlike) -> Any:
         import torch
 
         module = official_module(self.source, "tapnet.tapnext.tapnext_torch", repo)

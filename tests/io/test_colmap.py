@@ -17,6 +17,8 @@ from tests.fixtures.cube import (
     put_in_world,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*has no place for")
+
 STILL = corners()[:, 0]
 
 

@@ -6,8 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import seurat_tracks as st
 from seurat_tracks.errors import SeuratTracksError
 from seurat_tracks.io.deeplabcut import read_deeplabcut, recognises
+from seurat_tracks.io.formats import recognise
 from tests.fixtures.poses import (
     FRAME_SIZE,
     N_FRAMES,
@@ -40,6 +42,25 @@ def test_every_kind_of_file_reads_the_same(tmp_path, name, form, single):
     assert ds["keypoint"].values.tolist() == ["nose", "tail"] * (n // 2)
     assert ds.attrs["min_confidence"] == 0.6
     ds.seurat.validate()
+
+
+@pytest.mark.parametrize("style", ["plain", "quoted", "marked"])
+@pytest.mark.parametrize(
+    "scorer", [["track", "frame", "x", "y"], ["TRACK_ID", "FRAME", "POSITION_X"]]
+)
+def test_a_scorer_may_have_any_name(tmp_path, scorer, style):
+    path = write_deeplabcut(tmp_path / "a.csv", single=True)
+    first, *rest = path.read_text().split("\n")
+    names = scorer * len(first.split(","))
+    rows = [["scorer", *names[: len(first.split(",")) - 1]]]
+    rows += [line.split(",") for line in rest[:2]]
+    if style == "quoted":
+        rows = [[f'"{name}"' for name in row] for row in rows]
+    text = "\n".join([*(",".join(row) for row in rows), *rest[2:]])
+    path.write_text(("\ufeff" if style == "marked" else "") + text, "utf-8")
+    assert recognise(path).name == "deeplabcut"
+    ds = st.read(path, frame_size=FRAME_SIZE)
+    assert ds["keypoint"].values.tolist() == ["nose", "tail"]
 
 
 def test_same_keypoint_of_two_animals_stays_apart(tmp_path):

@@ -20,6 +20,8 @@ from tests.fixtures.cube import (
     put_in_world,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*has no place for")
+
 
 class Glb:
     """A small reader of its own, by the specification."""

@@ -9,6 +9,8 @@ from seurat_tracks.io.ply import write_ply
 from seurat_tracks.scale import RELATIVE_UNITS
 from tests.fixtures.cube import HIDDEN, UNKNOWN, corners, make_cube, put_in_world
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*has no place for")
+
 trimesh = pytest.importorskip("trimesh", reason="trimesh is not installed")
 
 
@@ -84,7 +86,7 @@ def test_old_file_stays_when_writing_fails(tmp_path):
 def test_bad_targets_and_2d_tracks_are_refused(tmp_path):
     with pytest.raises(SchemaError, match="lift3d"):
         write_ply(make_cube().drop_vars(["xyz", "axis"]), tmp_path / "a.ply")
-    with pytest.raises(SeuratTracksError, match="make it first"):
+    with pytest.raises(SeuratTracksError, match="Create it first"):
         write_ply(make_cube(), tmp_path / "no" / "a.ply")
     (tmp_path / "f").mkdir()
     with pytest.raises(SeuratTracksError, match="not replaced"):

@@ -16,6 +16,8 @@ from seurat_tracks.io.formats import export, read, recognise
 from tests.fixtures.cube import make_cube
 from tests.fixtures.poses import FRAME_SIZE, sleap_labels, write_deeplabcut, write_nwb
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*has no place for")
+
 READERS = {
     "csv": deeplabcut.read_deeplabcut,
     "table": deeplabcut.read_deeplabcut,

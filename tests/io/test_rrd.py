@@ -22,6 +22,8 @@ from tests.fixtures.cube import (
     put_in_world,
 )
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*has no place for")
+
 rerun_chunk = pytest.importorskip("rerun.chunk", reason="rerun-sdk is not installed")
 
 

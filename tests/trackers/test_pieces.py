@@ -107,15 +107,41 @@ def test_a_point_seen_in_part_of_the_overlap_goes_on_from_there() -> None:
     np.testing.assert_allclose(got.xy[0, 15], [27.5, 10])
 
 
-def test_a_point_hidden_through_the_whole_overlap_is_lost() -> None:
-    tracker = Drifting(hidden=[6, 7, 8, 9])
+def test_a_point_hidden_through_the_whole_overlap_is_found_again() -> None:
+    tracker = Drifting(hidden=range(5, 11), piece=10, overlap=3)
+    queries, got = run(tracker, 30, [0, 29])
+    assert np.flatnonzero(~got.visible[0]).tolist() == list(range(5, 11))
+    assert np.flatnonzero(~got.visible[1]).tolist() == list(range(5, 11))
+    steps = np.arange(30) - queries.frame[:, None]
+    seen = got.visible
+    np.testing.assert_allclose(got.xy[..., 0][seen], (20 + steps * 0.5)[seen])
+    # a piece of its own, from a step of `overlap` before it was last seen
+    assert (3, 13, [4], False) in tracker.calls
+    assert all(end - begin <= 10 for begin, end, *_ in tracker.calls)
+
+
+def test_a_point_hidden_for_longer_than_that_is_lost() -> None:
+    hidden = range(5, 14)
+    tracker = Drifting(hidden=hidden, piece=10, overlap=3)
     _, got = run(tracker, 30, [0, 29])
-    assert np.flatnonzero(got.visible[0]).tolist() == [0, 1, 2, 3, 4, 5]
-    assert np.flatnonzero(got.visible[1]).tolist() == list(range(10, 30))
-    assert np.isnan(got.xy[0, 6:]).all()
-    whole = Drifting(hidden=[6, 7, 8, 9], piece=None)
+    assert np.flatnonzero(got.visible[0]).tolist() == list(range(5))
+    assert np.flatnonzero(got.visible[1]).tolist() == list(range(14, 30))
+    assert np.isnan(got.xy[0, 5:]).all()
+    whole = Drifting(hidden=hidden, piece=None)
     _, got = run(whole, 30, [0, 29])
-    assert got.visible[0].sum() == 26  # a piece longer than the gap sees it again
+    assert got.visible[0].sum() == 21  # a piece longer than the gap sees it again
+
+
+@pytest.mark.parametrize(("piece", "overlap"), [(8, 2), (10, 3), (12, 4), (13, 6)])
+def test_gaps_shorter_than_a_piece_less_its_overlap_never_lose_a_point(
+    piece: int, overlap: int
+) -> None:
+    longest = piece - 2 * overlap
+    for first in range(4, 30):
+        hidden = range(first, first + longest)
+        frame = [0, 39, 2]
+        _, got = run(Drifting(hidden, piece=piece, overlap=overlap), 40, frame)
+        assert np.flatnonzero(~got.visible.all(0)).tolist() == list(hidden)
 
 
 def test_what_leaves_the_image_is_not_seen() -> None:
