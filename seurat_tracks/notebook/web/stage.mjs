@@ -36,7 +36,8 @@ export class Stage {
 
   load(meta, buffers) {
     const [n, length] = meta.shape;
-    Object.assign(this, { meta, n, length, seen: buffers.seen, sigma: buffers.sigma });
+    const sigma = buffers.sigma.length ? buffers.sigma : null;
+    Object.assign(this, { meta, n, length, sigma });
     this.views = { frame: null, space: null };
     this.parts = {};
     this.box = null;
