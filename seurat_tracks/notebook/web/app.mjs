@@ -159,6 +159,7 @@ export class Explorer {
 
   async recolour() {
     const name = this.state.colour;
+    const patience = setTimeout(() => this.say("Waiting for the kernel ..."), 1500);
     try {
       const { spec, values } = await this.source.values(name);
       if (name !== this.state.colour || this.closed) return;
@@ -171,6 +172,8 @@ export class Explorer {
     } catch (error) {
       this.say(String(error.message ?? error));
       if (!this.painted) this.repaint();
+    } finally {
+      clearTimeout(patience);
     }
     this.redraw();
   }

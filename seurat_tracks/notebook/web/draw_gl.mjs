@@ -80,6 +80,7 @@ uniform float uRadius;
 out vec4 vColour;
 out vec2 vPlace;
 out float vHollow;
+out float vChosen;
 out float vRadius;
 void main() {
   ivec2 at = texel(gl_VertexID >> 2);
@@ -90,6 +91,7 @@ void main() {
     return;
   }
   float chosen = place.w > 1.5 ? 1.0 : 0.0;
+  vChosen = chosen;
   vHollow = place.w - 2.0 * chosen;
   vRadius = uRadius * (1.0 + 0.6 * chosen) * (1.0 + 0.15 * vHollow);
   vPlace = (corner() * 2.0 - 1.0) * (vRadius + 2.0);
@@ -102,20 +104,27 @@ precision highp float;
 in vec4 vColour;
 in vec2 vPlace;
 in float vHollow;
+in float vChosen;
 in float vRadius;
 uniform vec4 uRim;
+uniform vec4 uMark;   // rim of what is selected
 out vec4 colour;
 void main() {
   float r = length(vPlace);
   float disc = 1.0 - smoothstep(vRadius - 0.5, vRadius + 0.5, r);
   vec4 ink = vec4(vColour.rgb, 1.0) * vColour.a * disc;
   if (vHollow > 0.5) {
-    colour = ink * smoothstep(vRadius - 2.2, vRadius - 1.2, r);
-    return;
+    ink *= smoothstep(vRadius - 2.2, vRadius - 1.2, r);
+    if (vChosen < 0.5) {
+      colour = ink;
+      return;
+    }
   }
   // A rim in the colour of the background sets dots apart from lines.
-  float rim = 1.0 - smoothstep(vRadius + 0.5, vRadius + 1.5, r);
-  vec4 edge = vec4(uRim.rgb, 1.0) * uRim.a * vColour.a * rim;
+  float rim = (1.0 - smoothstep(vRadius + 0.5, vRadius + 1.5, r))
+    * (vHollow > 0.5 ? smoothstep(vRadius - 0.5, vRadius + 0.5, r) : 1.0);
+  vec4 tone = vChosen > 0.5 ? uMark : uRim * vec4(1.0, 1.0, 1.0, vColour.a);
+  vec4 edge = vec4(tone.rgb, 1.0) * tone.a * rim;
   colour = ink + edge * (1.0 - ink.a);
 }`;
 
@@ -219,6 +228,7 @@ export class GLDrawer {
     const p = this.start(this.dot, look);
     gl.uniform1f(p.uRadius, look.radius * this.ratio);
     gl.uniform4f(p.uRim, ...look.rim);
+    gl.uniform4f(p.uMark, ...look.mark);
     store(gl, this.dotPlaces, points.place, gl.RGBA32F);
     store(gl, this.dotInk, points.colour, gl.RGBA8);
     bind(gl, [[p.uPlace, this.dotPlaces], [p.uInk, this.dotInk]]);

@@ -205,11 +205,11 @@ export class Stage {
     for (const [name, part] of Object.entries(this.parts)) {
       const look = {
         pane: panes[name], matrix: this.matrix(name), chosen: this.chosen,
-        now: state.frame, tail: state.tail, rest: this.chosen ? 0.22 : 1,
+        now: state.frame, tail: state.tail, rest: this.chosen ? 0.38 : 1,
         width: name === "frame" ? 1.7 : 1.5,
         // many points are small ones, or they would cover what they lie on
         radius: Math.min(3.4, Math.max(1.5, 3.4 * (150 / this.n) ** 0.25)),
-        rim: theme.rim,
+        rim: theme.rim, mark: theme.mark,
       };
       const { fine, coarse } = part.sets;
       // Flags of single frames must not vanish in pieces that span several.
