@@ -68,7 +68,7 @@ uniform float uDots;
 out vec4 colour;
 void main() {
   if (vBridge > 0.5 && mod(vPlace.y, uDots) > 0.45 * uDots) discard;
-  float edge = 1.0 - smoothstep(vPlace.z - 0.6, vPlace.z + 0.6, abs(vPlace.x));
+  float edge = clamp(vPlace.z + 0.5 - abs(vPlace.x), 0.0, 1.0);
   float alpha = vColour.a * edge;
   colour = vec4(vColour.rgb * alpha, alpha);
 }`;
@@ -94,7 +94,7 @@ void main() {
   vChosen = chosen;
   vHollow = place.w - 2.0 * chosen;
   vRadius = uRadius * (1.0 + 0.6 * chosen) * (1.0 + 0.15 * vHollow);
-  vPlace = (corner() * 2.0 - 1.0) * (vRadius + 2.0);
+  vPlace = (corner() * 2.0 - 1.0) * (vRadius + 1.5);
   vColour = texelFetch(uInk, at, 0);
   gl_Position = vec4((a.xy / a.w * uSize * 0.5 + vPlace) / (uSize * 0.5), 0.0, 1.0);
 }`;
@@ -111,18 +111,18 @@ uniform vec4 uMark;   // rim of what is selected
 out vec4 colour;
 void main() {
   float r = length(vPlace);
-  float disc = 1.0 - smoothstep(vRadius - 0.5, vRadius + 0.5, r);
+  float disc = clamp(vRadius + 0.5 - r, 0.0, 1.0);
   vec4 ink = vec4(vColour.rgb, 1.0) * vColour.a * disc;
   if (vHollow > 0.5) {
-    ink *= smoothstep(vRadius - 2.2, vRadius - 1.2, r);
+    ink *= clamp(r - vRadius + 2.2, 0.0, 1.0);
     if (vChosen < 0.5) {
       colour = ink;
       return;
     }
   }
   // A rim in the colour of the background sets dots apart from lines.
-  float rim = (1.0 - smoothstep(vRadius + 0.5, vRadius + 1.5, r))
-    * (vHollow > 0.5 ? smoothstep(vRadius - 0.5, vRadius + 0.5, r) : 1.0);
+  float rim = clamp(vRadius + 1.5 - r, 0.0, 1.0)
+    * (vHollow > 0.5 ? clamp(r - vRadius + 0.5, 0.0, 1.0) : 1.0);
   vec4 tone = vChosen > 0.5 ? uMark : uRim * vec4(1.0, 1.0, 1.0, vColour.a);
   vec4 edge = vec4(tone.rgb, 1.0) * tone.a * rim;
   colour = ink + edge * (1.0 - ink.a);
@@ -131,7 +131,7 @@ void main() {
 /** Draws into a canvas that it shares with nothing else; throws without WebGL 2. */
 export class GLDrawer {
   constructor(canvas) {
-    const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true });
+    const gl = canvas.getContext("webgl2", { antialias: false, depth: false, stencil: false });
     if (!gl) throw new Error("WebGL 2 is not available");
     this.gl = gl;
     this.canvas = canvas;

@@ -195,7 +195,7 @@ export class Stage {
     ];
   }
 
-  draw(state, picture, theme) {
+  draw(state, picture, theme, tail = state.tail) {
     const panes = this.panes();
     const { w, h } = this.size;
     // What has not changed is not drawn again: a canvas that is touched costs its copy.
@@ -205,7 +205,7 @@ export class Stage {
     for (const [name, part] of Object.entries(this.parts)) {
       const look = {
         pane: panes[name], matrix: this.matrix(name), chosen: this.chosen,
-        now: state.frame, tail: state.tail, rest: this.chosen ? 0.38 : 1,
+        now: state.frame, tail, rest: this.chosen ? 0.38 : 1,
         width: name === "frame" ? 1.7 : 1.5,
         // many points are small ones, or they would cover what they lie on
         radius: Math.min(3.4, Math.max(1.5, 3.4 * (150 / this.n) ** 0.25)),
@@ -213,7 +213,7 @@ export class Stage {
       };
       const { fine, coarse } = part.sets;
       // Flags of single frames must not vanish in pieces that span several.
-      const pieces = ranges(fine, this.exact ? null : coarse, state.frame, state.tail);
+      const pieces = ranges(fine, this.exact ? null : coarse, state.frame, tail);
       for (const [straight, a, b] of pieces) {
         this.drawer.lines(`${name} ${straight ? "coarse" : "fine"}`, a, b, look);
       }
