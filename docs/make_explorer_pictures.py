@@ -61,6 +61,7 @@ def moving(store: str) -> list[int]:
 
 
 def lab(store: str, theme: str, path: Path) -> None:
+    """Show the explorer in JupyterLab."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         text = CELL.format(store="street.zarr", chosen=moving(store))
@@ -85,6 +86,7 @@ def lab(store: str, theme: str, path: Path) -> None:
 
 
 def page(store: str, path: Path) -> None:
+    """Show a page of its own."""
     with tempfile.TemporaryDirectory() as name:
         file = open_store(store).seurat.to_html(
             Path(name) / "street.html",

@@ -19,6 +19,7 @@ import argparse
 import contextlib
 import math
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -39,7 +40,8 @@ t = np.arange(length)[:, None] / 60
 def sway(low, high, size, last):
     start, turn = rng.uniform((low, 0), (high, 6), (last, n, 1, 2)).T
     speed = rng.uniform(0.3, 3, (n, 1, last))
-    return start.T.reshape(n, 1, last) + size * np.sin(speed * t + turn.T.reshape(n, 1, last))
+    start, turn = (v.T.reshape(n, 1, last) for v in (start, turn))
+    return start + size * np.sin(speed * t + turn)
 z = np.exp(sway(0.7, 2.3, 0.2, 1))
 xyz = np.concatenate([sway(-0.5, 0.5, 0.1, 2) * z, z], axis=-1)
 xy = 500 * xyz[..., :2] / z + (319.5, 179.5)
@@ -57,7 +59,8 @@ ds = xr.Dataset(
     ),
     coords=dict(
         track=np.arange(n), time=np.arange(length),
-        seconds=("time", np.arange(length) / 60), coord=["x", "y"], axis=["x", "y", "z"],
+        seconds=("time", np.arange(length) / 60),
+        coord=["x", "y"], axis=["x", "y", "z"],
     ),
     attrs=dict(frame_size=[640, 360], fps=60.0, units="m", frame_of_reference="camera"),
 )
@@ -79,7 +82,7 @@ def load(lab: LabPage, cell: int, picture: str) -> float:
 
 
 def processor_seconds(ancestor: int) -> float:
-    """Processor time of all processes below one, from /proc; NaN where there is none."""
+    """Processor time of the browser started below a process; NaN without /proc."""
     times: dict[int, tuple[int, float]] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -127,6 +130,11 @@ def rate(lab: LabPage, cell: int, seconds: float) -> str:
     return f"{frames / took:5.1f} /s, cpu {1000 * spent / frames:.0f} ms a frame"
 
 
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tracks", type=int, default=2000)
@@ -147,14 +155,14 @@ def main() -> None:
             lab = LabPage(browser, address, "a.ipynb")
             lab.run_cell(0)
             lab.output(0)
-            print(f"{args.tracks} tracks, {args.frames} frames")
+            say(f"{args.tracks} tracks, {args.frames} frames")
             blank = "no video; give explore(video=...)"
-            print(f"load, first   {load(lab, 1, blank):5.1f} s")
-            print(f"rate, blank   {rate(lab, 1, args.seconds)}")
-            print(f"load          {load(lab, 2, 'shown'):5.1f} s")
-            print(f"rate, video   {rate(lab, 2, args.seconds)}; first time")
-            print(f"rate, video   {rate(lab, 2, args.seconds)}; frames at hand")
-            print(f"load average  {os.getloadavg()[0]:5.1f} on {os.cpu_count()} cores")
+            say(f"load, first   {load(lab, 1, blank):5.1f} s")
+            say(f"rate, blank   {rate(lab, 1, args.seconds)}")
+            say(f"load          {load(lab, 2, 'shown'):5.1f} s")
+            say(f"rate, video   {rate(lab, 2, args.seconds)}; first time")
+            say(f"rate, video   {rate(lab, 2, args.seconds)}; frames at hand")
+            say(f"load average  {os.getloadavg()[0]:5.1f} on {os.cpu_count()} cores")
             if lab.errors:
                 raise SystemExit("\n".join(lab.errors))
 

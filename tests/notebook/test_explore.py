@@ -170,7 +170,7 @@ class TestWidget:
 
 class TestBadInput:
     def test_refused_before_work(self, scene, raise_if_dask_computes, tmp_path):
-        ds, video = scene
+        ds, _ = scene
         lazy = ds.chunk()
         with raise_if_dask_computes():
             for text, settings in (

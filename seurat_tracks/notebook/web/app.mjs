@@ -37,6 +37,10 @@ export class Explorer {
     this.status = make("div", { className: "se-status", role: "status", "aria-live": "polite" });
     root.append(this.stageBox, this.plot, this.status);
     this.stage = new Stage(this.stageBox, { forceFlat });
+    this.stage.lost = () => {
+      if (this.painted) this.repaint();
+      this.redraw();
+    };
     this.reel = new Reel((i, width) => source.picture(i, width), () => this.redraw());
     this.state = {
       frame: 0, tool: "look", colour: "", tail: 20, fade: true, rate: 1, playing: false,

@@ -107,7 +107,7 @@ in float vHollow;
 in float vChosen;
 in float vRadius;
 uniform vec4 uRim;
-uniform vec4 uMark;   // rim of what is selected
+uniform vec4 uRing;   // rim of what is selected
 out vec4 colour;
 void main() {
   float r = length(vPlace);
@@ -123,7 +123,7 @@ void main() {
   // A rim in the colour of the background sets dots apart from lines.
   float rim = clamp(vRadius + 1.5 - r, 0.0, 1.0)
     * (vHollow > 0.5 ? clamp(r - vRadius + 0.5, 0.0, 1.0) : 1.0);
-  vec4 tone = vChosen > 0.5 ? uMark : uRim * vec4(1.0, 1.0, 1.0, vColour.a);
+  vec4 tone = vChosen > 0.5 ? uRing : uRim * vec4(1.0, 1.0, 1.0, vColour.a);
   vec4 edge = vec4(tone.rgb, 1.0) * tone.a * rim;
   colour = ink + edge * (1.0 - ink.a);
 }`;
@@ -228,7 +228,7 @@ export class GLDrawer {
     const p = this.start(this.dot, look);
     gl.uniform1f(p.uRadius, look.radius * this.ratio);
     gl.uniform4f(p.uRim, ...look.rim);
-    gl.uniform4f(p.uMark, ...look.mark);
+    gl.uniform4f(p.uRing, ...look.mark);
     store(gl, this.dotPlaces, points.place, gl.RGBA32F);
     store(gl, this.dotInk, points.colour, gl.RGBA8);
     bind(gl, [[p.uPlace, this.dotPlaces], [p.uInk, this.dotInk]]);

@@ -32,6 +32,25 @@ export class Stage {
       this.flatDrawing = true;
     }
     this.size = { w: 1, h: 1, ratio: 1 };
+    this.lost = () => {};
+    // Browsers take the context away where a page has many of them.
+    this.ink.addEventListener("webglcontextlost", () => !this.closed && this.fallBack());
+  }
+
+  /** Go on without WebGL, on a canvas that never had it. */
+  fallBack() {
+    const canvas = document.createElement("canvas");
+    canvas.className = "se-ink";
+    Object.assign(canvas, { width: this.ink.width, height: this.ink.height });
+    this.ink.replaceWith(canvas);
+    this.canvases[1] = this.ink = canvas;
+    this.drawer = new FlatDrawer(canvas);
+    this.flatDrawing = true;
+    for (const [name, set] of this.sets()) {
+      this.drawer.upload(name, set, this.n);
+      this.drawer.flags(name, this.chosen);
+    }
+    this.lost();
   }
 
   load(meta, buffers) {
@@ -345,6 +364,7 @@ export class Stage {
   }
 
   close() {
+    this.closed = true;
     this.drawer.close();
   }
 }
