@@ -161,8 +161,8 @@ class TestWidget:
 
     def test_where_no_widget_runs_there_is_a_picture(self, scene):
         ds, video = scene
-        bundle = ds.seurat.explore(video)._repr_mimebundle_()
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        data, metadata = ds.seurat.explore(video)._repr_mimebundle_()
+        assert metadata == {}
         assert "application/vnd.jupyter.widget-view+json" in data
         assert data["image/png"].startswith("iVBOR")
         assert "TrackExplorer(150 tracks, 22 frames)" in data["text/plain"]
