@@ -77,11 +77,12 @@ const DOT_VERTEX = `${COMMON}
 uniform sampler2D uPlace;   // place, hollow + 2 selected
 uniform sampler2D uInk;
 uniform float uRadius;
-out vec4 vColour;
+uniform vec4 uRim;    // sets dots apart from what they lie on
+uniform vec4 uRing;   // rim of what is selected
 out vec2 vPlace;
-out float vHollow;
-out float vChosen;
-out float vRadius;
+flat out vec4 vInk;   // colours times their opacity
+flat out vec4 vEdge;
+flat out vec2 vRadii; // outer one; inner one, negative for filled dots
 void main() {
   ivec2 at = texel(gl_VertexID >> 2);
   vec4 place = texelFetch(uPlace, at, 0);
@@ -91,41 +92,29 @@ void main() {
     return;
   }
   float chosen = place.w > 1.5 ? 1.0 : 0.0;
-  vChosen = chosen;
-  vHollow = place.w - 2.0 * chosen;
-  vRadius = uRadius * (1.0 + 0.6 * chosen) * (1.0 + 0.15 * vHollow);
-  vPlace = (corner() * 2.0 - 1.0) * (vRadius + 1.5);
-  vColour = texelFetch(uInk, at, 0);
+  float hollow = place.w - 2.0 * chosen;
+  float radius = uRadius * (1.0 + 0.6 * chosen) * (1.0 + 0.15 * hollow);
+  vRadii = vec2(radius + 0.5, hollow > 0.5 ? radius - 2.0 : -9.0);
+  vec4 ink = texelFetch(uInk, at, 0);
+  vInk = vec4(ink.rgb, 1.0) * ink.a;
+  vec4 rim = chosen > 0.5 ? uRing : uRim * vec4(1.0, 1.0, 1.0, hollow > 0.5 ? 0.0 : ink.a);
+  vEdge = vec4(rim.rgb, 1.0) * rim.a;
+  vPlace = (corner() * 2.0 - 1.0) * (radius + 1.5);
   gl_Position = vec4((a.xy / a.w * uSize * 0.5 + vPlace) / (uSize * 0.5), 0.0, 1.0);
 }`;
 
 const DOT_FRAGMENT = `#version 300 es
 precision highp float;
-in vec4 vColour;
 in vec2 vPlace;
-in float vHollow;
-in float vChosen;
-in float vRadius;
-uniform vec4 uRim;
-uniform vec4 uRing;   // rim of what is selected
+flat in vec4 vInk;
+flat in vec4 vEdge;
+flat in vec2 vRadii;
 out vec4 colour;
 void main() {
   float r = length(vPlace);
-  float disc = clamp(vRadius + 0.5 - r, 0.0, 1.0);
-  vec4 ink = vec4(vColour.rgb, 1.0) * vColour.a * disc;
-  if (vHollow > 0.5) {
-    ink *= clamp(r - vRadius + 2.2, 0.0, 1.0);
-    if (vChosen < 0.5) {
-      colour = ink;
-      return;
-    }
-  }
-  // A rim in the colour of the background sets dots apart from lines.
-  float rim = clamp(vRadius + 1.5 - r, 0.0, 1.0)
-    * (vHollow > 0.5 ? clamp(r - vRadius + 0.5, 0.0, 1.0) : 1.0);
-  vec4 tone = vChosen > 0.5 ? uRing : uRim * vec4(1.0, 1.0, 1.0, vColour.a);
-  vec4 edge = vec4(tone.rgb, 1.0) * tone.a * rim;
-  colour = ink + edge * (1.0 - ink.a);
+  float disc = clamp(vRadii.x - r, 0.0, 1.0);
+  float ring = clamp(vRadii.x + 1.0 - r, 0.0, 1.0) - disc;
+  colour = vInk * disc * clamp(r - vRadii.y, 0.0, 1.0) + vEdge * ring;
 }`;
 
 /** Draws into a canvas that it shares with nothing else; throws without WebGL 2. */
@@ -138,8 +127,7 @@ export class GLDrawer {
     this.sets = new Map();
     this.line = program(gl, LINE_VERTEX, LINE_FRAGMENT);
     this.dot = program(gl, DOT_VERTEX, DOT_FRAGMENT);
-    this.dotPlaces = gl.createTexture();
-    this.dotInk = gl.createTexture();
+    this.dotTextures = {};
     gl.bindVertexArray(gl.createVertexArray());
     this.index = gl.createBuffer();
     this.room = 0;
@@ -229,9 +217,10 @@ export class GLDrawer {
     gl.uniform1f(p.uRadius, look.radius * this.ratio);
     gl.uniform4f(p.uRim, ...look.rim);
     gl.uniform4f(p.uRing, ...look.mark);
-    store(gl, this.dotPlaces, points.place, gl.RGBA32F);
-    store(gl, this.dotInk, points.colour, gl.RGBA8);
-    bind(gl, [[p.uPlace, this.dotPlaces], [p.uInk, this.dotInk]]);
+    const textures = (this.dotTextures[look.name] ??= [gl.createTexture(), gl.createTexture()]);
+    store(gl, textures[0], points.place, gl.RGBA32F);
+    store(gl, textures[1], points.colour, gl.RGBA8);
+    bind(gl, [[p.uPlace, textures[0]], [p.uInk, textures[1]]]);
     this.corners(points.count);
     gl.drawElements(gl.TRIANGLES, 6 * points.count, gl.UNSIGNED_INT, 0);
   }
@@ -292,6 +281,11 @@ function store(gl, texture, data, format) {
     whole.set(data);
   }
   gl.bindTexture(gl.TEXTURE_2D, texture);
+  if (texture.rows === rows) {
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, ROW, rows, layout, type, whole);
+    return;
+  }
+  texture.rows = rows;
   gl.texImage2D(gl.TEXTURE_2D, 0, format, ROW, rows, 0, layout, type, whole);
   for (const side of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) {
     gl.texParameteri(gl.TEXTURE_2D, side, gl.NEAREST);

@@ -223,7 +223,7 @@ export class Stage {
     this.drawer.begin(this.size.ratio);
     for (const [name, part] of Object.entries(this.parts)) {
       const look = {
-        pane: panes[name], matrix: this.matrix(name), chosen: this.chosen,
+        name, pane: panes[name], matrix: this.matrix(name), chosen: this.chosen,
         now: state.frame, tail, rest: this.chosen ? 0.38 : 1,
         width: name === "frame" ? 1.7 : 1.5,
         // many points are small ones, or they would cover what they lie on
