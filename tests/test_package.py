@@ -140,6 +140,8 @@ def test_wheel_contents(wheel):
         "seurat_tracks/__init__.py",
         "seurat_tracks/py.typed",
         "seurat_tracks/io/store.py",
+        "seurat_tracks/notebook/web/core.mjs",
+        "seurat_tracks/notebook/web/explorer.css",
         "napari_seurat_tracks/__init__.py",
         f"{info}/licenses/LICENSE",
     } <= names

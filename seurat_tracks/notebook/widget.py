@@ -251,13 +251,14 @@ class TrackExplorer(ipywidgets.VBox):
         return self._still
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data, *more = bundle if isinstance(bundle, tuple) else (bundle,)
+        data = super()._repr_mimebundle_(**kwargs)
+        # Colab loads widgets by what anywidget says of its own ones.
+        _, metadata = self.canvas._repr_mimebundle_(**kwargs) or ({}, {})
         try:
             data["image/png"] = base64.b64encode(self.still().png()).decode()
         except Exception as error:  # noqa: BLE001  # the widget itself matters more
             data["text/plain"] = f"{data['text/plain']} (no still picture: {error})"
-        return (data, *more) if more else data
+        return data, metadata
 
     def __repr__(self) -> str:
         n, length = self._part.seen.shape

@@ -52,12 +52,14 @@ def missing() -> str:
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[Any]:
+def chromium(*more: str) -> Iterator[Any]:
     """Start the browser, without a window."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=BROWSER, args=list(ARGUMENTS))
+        browser = play.chromium.launch(
+            executable_path=BROWSER, args=[*ARGUMENTS, *more]
+        )
         try:
             yield browser
         finally:

@@ -161,8 +161,8 @@ class TestWidget:
 
     def test_where_no_widget_runs_there_is_a_picture(self, scene):
         ds, video = scene
-        bundle = ds.seurat.explore(video)._repr_mimebundle_()
-        data = bundle[0] if isinstance(bundle, tuple) else bundle
+        data, metadata = ds.seurat.explore(video)._repr_mimebundle_()
+        assert metadata == {}
         assert "application/vnd.jupyter.widget-view+json" in data
         assert data["image/png"].startswith("iVBOR")
         assert "TrackExplorer(150 tracks, 22 frames)" in data["text/plain"]
@@ -170,7 +170,7 @@ class TestWidget:
 
 class TestBadInput:
     def test_refused_before_work(self, scene, raise_if_dask_computes, tmp_path):
-        ds, video = scene
+        ds, _ = scene
         lazy = ds.chunk()
         with raise_if_dask_computes():
             for text, settings in (

@@ -1,11 +1,13 @@
 """Pages that open without Python."""
 
+import io
 import json
 import re
 
 import numpy as np
 import pytest
 import xarray as xr
+from PIL import Image
 
 from seurat_tracks.errors import SeuratTracksError
 from seurat_tracks.notebook.page import _stored
@@ -201,9 +203,39 @@ class TestOpened:
             shades.append(
                 tab.evaluate(
                     """() => { const c = document.querySelector('.se-base');
-                    return c.getContext('2d').getImageData(c.width - 5, 5, 1, 1).data[0]}"""
+                    const d = c.getContext('2d').getImageData(c.width - 5, 5, 1, 1);
+                    return d.data[0] }"""
                 )
             )
             context.close()
         assert shades[0] > 200
         assert shades[1] < 60
+
+    def test_without_webgl(self, chrome, scene, tmp_path):
+        ds, _ = scene
+        path = ds.seurat.to_html(tmp_path / "a.html", tail=40)
+        context, tab, faults, _ = self.show(chrome, path)
+        tab.locator(browser.ROOT_SELECTOR).focus()
+        tab.keyboard.press("End")
+        tab.wait_for_timeout(400)
+        drawn = tab.locator(".se-stage").screenshot()
+        tab.evaluate(
+            "document.querySelector('.se-ink').getContext('webgl2')"
+            ".getExtension('WEBGL_lose_context').loseContext()"
+        )
+        tab.wait_for_selector(".se-status:has-text('WebGL is missing')")
+        tab.wait_for_timeout(400)
+        assert tab.evaluate(
+            "() => document.querySelector('.se-ink').getContext('2d') !== null"
+        )
+        again = tab.locator(".se-stage").screenshot()
+        context.close()
+        first, second = (
+            np.asarray(Image.open(io.BytesIO(p)).convert("RGB")).astype(int)
+            for p in (drawn, again)
+        )
+        # the same picture, but for how edges are smoothed
+        assert (np.abs(first - second).max(-1) > 100).mean() < 0.01
+        coloured = np.ptp(second, axis=-1) > 60
+        assert coloured.sum() > 0.5 * (np.ptp(first, axis=-1) > 60).sum() > 100
+        assert [f for f in faults if "CONTEXT_LOST" not in f] == []

@@ -145,7 +145,7 @@ class TestColours:
     def test_nothing_known(self, make_tracks):
         ds = make_tracks(3, 4)
         ds["confidence"][:] = np.nan
-        spec, values = colour_values(ds, "confidence", load(ds).seen)
+        _, values = colour_values(ds, "confidence", load(ds).seen)
         assert np.isnan(values).all()
         with pytest.raises(
             SeuratTracksError, match="no colour 'depth'; there are speed"

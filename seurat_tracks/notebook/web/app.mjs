@@ -10,6 +10,7 @@ import { Stage } from "./stage.mjs";
 import { readTheme, watchTheme } from "./theme.mjs";
 
 const PLOT_HEIGHT = 170;
+const LEAST_TAIL = 4; // frames, of tails that are shortened to keep up
 const PATIENCE = 400; // ms that playing waits for a frame of the video
 
 export class Explorer {
@@ -36,12 +37,18 @@ export class Explorer {
     this.status = make("div", { className: "se-status", role: "status", "aria-live": "polite" });
     root.append(this.stageBox, this.plot, this.status);
     this.stage = new Stage(this.stageBox, { forceFlat });
+    this.stage.lost = () => {
+      if (this.painted) this.repaint();
+      this.redraw();
+    };
     this.reel = new Reel((i, width) => source.picture(i, width), () => this.redraw());
     this.state = {
       frame: 0, tool: "look", colour: "", tail: 20, fade: true, rate: 1, playing: false,
       selection: [], picks: [], lasso: null, hover: null, overFrame: "",
     };
     this.drawn = 0;
+    this.shortTail = Infinity;
+    this.pace = null;
     this.messages = { kernel: "" };
     this.stops = [listen(this), this.watch()];
   }
@@ -131,9 +138,12 @@ export class Explorer {
     if (this.state.playing) {
       if (this.state.frame >= length - 1) this.seek(0);
       let then = performance.now();
+      let before = then;
       const tick = (now) => {
         if (!this.state.playing || this.closed) return;
         const wait = 1000 / (this.meta.fps * this.state.rate);
+        this.keepUp(now - before, Math.max(wait, 1000 / 30));
+        before = now;
         const next = this.state.frame + 1;
         if (next >= length) {
           this.play(false);
@@ -149,7 +159,18 @@ export class Explorer {
       };
       requestAnimationFrame(tick);
     }
+    this.pace = null;
+    this.shortTail = Infinity;
     this.redraw();
+  }
+
+  /** Shorten tails while playing where drawing takes longer than a frame lasts. */
+  keepUp(took, wait) {
+    this.pace = this.pace === null ? wait : 0.85 * this.pace + 0.15 * took;
+    const tail = Math.min(this.state.tail, this.shortTail);
+    if (this.pace < 1.4 * wait || tail <= LEAST_TAIL) return;
+    this.shortTail = Math.max(LEAST_TAIL, Math.round(0.6 * Math.min(tail, 100)));
+    this.pace = null;
   }
 
   hasPicture(index) {
@@ -159,6 +180,7 @@ export class Explorer {
 
   async recolour() {
     const name = this.state.colour;
+    const patience = setTimeout(() => this.say("Waiting for the kernel ..."), 1500);
     try {
       const { spec, values } = await this.source.values(name);
       if (name !== this.state.colour || this.closed) return;
@@ -171,6 +193,8 @@ export class Explorer {
     } catch (error) {
       this.say(String(error.message ?? error));
       if (!this.painted) this.repaint();
+    } finally {
+      clearTimeout(patience);
     }
     this.redraw();
   }
@@ -238,11 +262,12 @@ export class Explorer {
     } else {
       state.overFrame = meta.noVideo ?? "";
     }
-    stage.draw(state, picture, theme);
+    stage.draw(state, picture, theme, Math.min(state.tail, this.shortTail));
     this.drawPlot(state, meta, stage, theme);
     showState(this.controls, state, meta);
     const flat = stage.flatDrawing ? "WebGL is missing here: drawing is slow." : "";
-    const text = [meta.note, flat, this.messages.kernel].filter(Boolean).join(" ");
+    const short = this.shortTail < state.tail ? "Tails are shortened while playing, to keep up." : "";
+    const text = [meta.note, flat, short, this.messages.kernel].filter(Boolean).join(" ");
     if (this.status.textContent !== text) this.status.textContent = text;
     // Marks for whoever watches from outside.
     this.drawn += 1;

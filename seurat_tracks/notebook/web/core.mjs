@@ -390,7 +390,7 @@ export function paletteOf(spec, table, categories, dark) {
   const from = place(spec.limits[0]);
   const span = place(spec.limits[1]) - from || 1;
   // The end of a map that its background would swallow is left out.
-  let [first, last] = dark ? [0.16, 1] : [0, 0.9];
+  let [first, last] = dark ? [0.28, 1] : [0, 0.9];
   if (spec.map.endsWith("_r")) [first, last] = [1 - last, 1 - first];
   const none = dark ? 0x828282 : 0x969696;
   const rows = new Int32Array(256);

@@ -64,12 +64,13 @@ export class FlatDrawer {
         c.beginPath();
         c.arc(at[0], at[1], radius, 0, 2 * Math.PI);
         c.lineWidth = 1.2;
+        const rim = picked ? look.mark : look.rim;
         if (hollow) {
           c.strokeStyle = ink(points.colour, k, 1);
         } else {
           c.fillStyle = ink(points.colour, k, 1);
           c.fill();
-          c.strokeStyle = `rgb(${look.rim.slice(0, 3).map((v) => 255 * v)} / ${look.rim[3]})`;
+          c.strokeStyle = `rgba(${rim.slice(0, 3).map((v) => 255 * v)},${rim[3]})`;
         }
         c.stroke();
       }

@@ -68,7 +68,7 @@ uniform float uDots;
 out vec4 colour;
 void main() {
   if (vBridge > 0.5 && mod(vPlace.y, uDots) > 0.45 * uDots) discard;
-  float edge = 1.0 - smoothstep(vPlace.z - 0.6, vPlace.z + 0.6, abs(vPlace.x));
+  float edge = clamp(vPlace.z + 0.5 - abs(vPlace.x), 0.0, 1.0);
   float alpha = vColour.a * edge;
   colour = vec4(vColour.rgb * alpha, alpha);
 }`;
@@ -77,10 +77,12 @@ const DOT_VERTEX = `${COMMON}
 uniform sampler2D uPlace;   // place, hollow + 2 selected
 uniform sampler2D uInk;
 uniform float uRadius;
-out vec4 vColour;
+uniform vec4 uRim;    // sets dots apart from what they lie on
+uniform vec4 uRing;   // rim of what is selected
 out vec2 vPlace;
-out float vHollow;
-out float vRadius;
+flat out vec4 vInk;   // colours times their opacity
+flat out vec4 vEdge;
+flat out vec2 vRadii; // outer one; inner one, negative for filled dots
 void main() {
   ivec2 at = texel(gl_VertexID >> 2);
   vec4 place = texelFetch(uPlace, at, 0);
@@ -90,47 +92,42 @@ void main() {
     return;
   }
   float chosen = place.w > 1.5 ? 1.0 : 0.0;
-  vHollow = place.w - 2.0 * chosen;
-  vRadius = uRadius * (1.0 + 0.6 * chosen) * (1.0 + 0.15 * vHollow);
-  vPlace = (corner() * 2.0 - 1.0) * (vRadius + 2.0);
-  vColour = texelFetch(uInk, at, 0);
+  float hollow = place.w - 2.0 * chosen;
+  float radius = uRadius * (1.0 + 0.6 * chosen) * (1.0 + 0.15 * hollow);
+  vRadii = vec2(radius + 0.5, hollow > 0.5 ? radius - 2.0 : -9.0);
+  vec4 ink = texelFetch(uInk, at, 0);
+  vInk = vec4(ink.rgb, 1.0) * ink.a;
+  vec4 rim = chosen > 0.5 ? uRing : uRim * vec4(1.0, 1.0, 1.0, hollow > 0.5 ? 0.0 : ink.a);
+  vEdge = vec4(rim.rgb, 1.0) * rim.a;
+  vPlace = (corner() * 2.0 - 1.0) * (radius + 1.5);
   gl_Position = vec4((a.xy / a.w * uSize * 0.5 + vPlace) / (uSize * 0.5), 0.0, 1.0);
 }`;
 
 const DOT_FRAGMENT = `#version 300 es
 precision highp float;
-in vec4 vColour;
 in vec2 vPlace;
-in float vHollow;
-in float vRadius;
-uniform vec4 uRim;
+flat in vec4 vInk;
+flat in vec4 vEdge;
+flat in vec2 vRadii;
 out vec4 colour;
 void main() {
   float r = length(vPlace);
-  float disc = 1.0 - smoothstep(vRadius - 0.5, vRadius + 0.5, r);
-  vec4 ink = vec4(vColour.rgb, 1.0) * vColour.a * disc;
-  if (vHollow > 0.5) {
-    colour = ink * smoothstep(vRadius - 2.2, vRadius - 1.2, r);
-    return;
-  }
-  // A rim in the colour of the background sets dots apart from lines.
-  float rim = 1.0 - smoothstep(vRadius + 0.5, vRadius + 1.5, r);
-  vec4 edge = vec4(uRim.rgb, 1.0) * uRim.a * vColour.a * rim;
-  colour = ink + edge * (1.0 - ink.a);
+  float disc = clamp(vRadii.x - r, 0.0, 1.0);
+  float ring = clamp(vRadii.x + 1.0 - r, 0.0, 1.0) - disc;
+  colour = vInk * disc * clamp(r - vRadii.y, 0.0, 1.0) + vEdge * ring;
 }`;
 
 /** Draws into a canvas that it shares with nothing else; throws without WebGL 2. */
 export class GLDrawer {
   constructor(canvas) {
-    const gl = canvas.getContext("webgl2", { antialias: false, premultipliedAlpha: true });
+    const gl = canvas.getContext("webgl2", { antialias: false, depth: false, stencil: false });
     if (!gl) throw new Error("WebGL 2 is not available");
     this.gl = gl;
     this.canvas = canvas;
     this.sets = new Map();
     this.line = program(gl, LINE_VERTEX, LINE_FRAGMENT);
     this.dot = program(gl, DOT_VERTEX, DOT_FRAGMENT);
-    this.dotPlaces = gl.createTexture();
-    this.dotInk = gl.createTexture();
+    this.dotTextures = {};
     gl.bindVertexArray(gl.createVertexArray());
     this.index = gl.createBuffer();
     this.room = 0;
@@ -219,9 +216,11 @@ export class GLDrawer {
     const p = this.start(this.dot, look);
     gl.uniform1f(p.uRadius, look.radius * this.ratio);
     gl.uniform4f(p.uRim, ...look.rim);
-    store(gl, this.dotPlaces, points.place, gl.RGBA32F);
-    store(gl, this.dotInk, points.colour, gl.RGBA8);
-    bind(gl, [[p.uPlace, this.dotPlaces], [p.uInk, this.dotInk]]);
+    gl.uniform4f(p.uRing, ...look.mark);
+    const textures = (this.dotTextures[look.name] ??= [gl.createTexture(), gl.createTexture()]);
+    store(gl, textures[0], points.place, gl.RGBA32F);
+    store(gl, textures[1], points.colour, gl.RGBA8);
+    bind(gl, [[p.uPlace, textures[0]], [p.uInk, textures[1]]]);
     this.corners(points.count);
     gl.drawElements(gl.TRIANGLES, 6 * points.count, gl.UNSIGNED_INT, 0);
   }
@@ -282,6 +281,11 @@ function store(gl, texture, data, format) {
     whole.set(data);
   }
   gl.bindTexture(gl.TEXTURE_2D, texture);
+  if (texture.rows === rows) {
+    gl.texSubImage2D(gl.TEXTURE_2D, 0, 0, 0, ROW, rows, layout, type, whole);
+    return;
+  }
+  texture.rows = rows;
   gl.texImage2D(gl.TEXTURE_2D, 0, format, ROW, rows, 0, layout, type, whole);
   for (const side of [gl.TEXTURE_MIN_FILTER, gl.TEXTURE_MAG_FILTER]) {
     gl.texParameteri(gl.TEXTURE_2D, side, gl.NEAREST);

@@ -106,11 +106,11 @@ function axes(c, { low, high, x, y, width, height, times, length }, theme) {
   c.textAlign = "center";
   c.textBaseline = "top";
   const count = Math.max(2, Math.floor(width / 110));
-  for (const mark of ticks(0, length - 1, count)) {
-    const t = Math.round(mark);
-    if (t !== mark) continue;
-    c.fillText(String(times[t]), x(t), height - MARGIN.bottom + 6);
+  for (const mark of ticks(times[0], times[length - 1], count)) {
+    const t = times.findIndex((time) => time >= mark);
+    if (times[t] === mark) c.fillText(String(mark), x(t), height - MARGIN.bottom + 6);
   }
+  if (length === 1) c.fillText(String(times[0]), x(0), height - MARGIN.bottom + 6);
   c.textAlign = "right";
   c.fillText("frame", width - 6, height - MARGIN.bottom + 6);
 }

@@ -32,11 +32,31 @@ export class Stage {
       this.flatDrawing = true;
     }
     this.size = { w: 1, h: 1, ratio: 1 };
+    this.lost = () => {};
+    // Browsers take the context away where a page has many of them.
+    this.ink.addEventListener("webglcontextlost", () => !this.closed && this.fallBack());
+  }
+
+  /** Go on without WebGL, on a canvas that never had it. */
+  fallBack() {
+    const canvas = document.createElement("canvas");
+    canvas.className = "se-ink";
+    Object.assign(canvas, { width: this.ink.width, height: this.ink.height });
+    this.ink.replaceWith(canvas);
+    this.canvases[1] = this.ink = canvas;
+    this.drawer = new FlatDrawer(canvas);
+    this.flatDrawing = true;
+    for (const [name, set] of this.sets()) {
+      this.drawer.upload(name, set, this.n);
+      this.drawer.flags(name, this.chosen);
+    }
+    this.lost();
   }
 
   load(meta, buffers) {
     const [n, length] = meta.shape;
-    Object.assign(this, { meta, n, length, seen: buffers.seen, sigma: buffers.sigma });
+    const sigma = buffers.sigma.length ? buffers.sigma : null;
+    Object.assign(this, { meta, n, length, sigma });
     this.views = { frame: null, space: null };
     this.parts = {};
     this.box = null;
@@ -194,7 +214,7 @@ export class Stage {
     ];
   }
 
-  draw(state, picture, theme) {
+  draw(state, picture, theme, tail = state.tail) {
     const panes = this.panes();
     const { w, h } = this.size;
     // What has not changed is not drawn again: a canvas that is touched costs its copy.
@@ -203,16 +223,16 @@ export class Stage {
     this.drawer.begin(this.size.ratio);
     for (const [name, part] of Object.entries(this.parts)) {
       const look = {
-        pane: panes[name], matrix: this.matrix(name), chosen: this.chosen,
-        now: state.frame, tail: state.tail, rest: this.chosen ? 0.22 : 1,
+        name, pane: panes[name], matrix: this.matrix(name), chosen: this.chosen,
+        now: state.frame, tail, rest: this.chosen ? 0.38 : 1,
         width: name === "frame" ? 1.7 : 1.5,
         // many points are small ones, or they would cover what they lie on
         radius: Math.min(3.4, Math.max(1.5, 3.4 * (150 / this.n) ** 0.25)),
-        rim: theme.rim,
+        rim: theme.rim, mark: theme.mark,
       };
       const { fine, coarse } = part.sets;
       // Flags of single frames must not vanish in pieces that span several.
-      const pieces = ranges(fine, this.exact ? null : coarse, state.frame, state.tail);
+      const pieces = ranges(fine, this.exact ? null : coarse, state.frame, tail);
       for (const [straight, a, b] of pieces) {
         this.drawer.lines(`${name} ${straight ? "coarse" : "fine"}`, a, b, look);
       }
@@ -344,6 +364,7 @@ export class Stage {
   }
 
   close() {
+    this.closed = true;
     this.drawer.close();
   }
 }

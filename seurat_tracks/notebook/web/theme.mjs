@@ -18,6 +18,7 @@ export function readTheme(element, categories) {
     panel: mix(0.05),
     label: `rgb(${back.join(" ")} / 0.88)`,
     under: dark ? "rgb(0 0 0 / 0.7)" : "rgb(255 255 255 / 0.8)",
+    mark: [...ink.map((v) => v / 255), 0.9],
     rim: [...back.map((b) => b / 255), 0.7],
     pick: dark ? "#f0e442" : "#d55e00",
     accent: dark ? "#56b4e9" : "#0072b2",

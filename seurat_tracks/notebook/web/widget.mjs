@@ -3,7 +3,7 @@
 import { Explorer } from "./app.mjs";
 import { bytesOf, floats } from "./core.mjs";
 
-const ANSWER_WITHIN = 20000; // ms; a kernel that runs other code answers later
+const ANSWER_WITHIN = 20000; // ms for a frame; it is asked for again when it is needed
 
 function render({ model, el }) {
   const root = document.createElement("div");
@@ -13,13 +13,13 @@ function render({ model, el }) {
   let serial = 0;
   let saving = 0;
 
-  const ask = (question) =>
+  const ask = (question, within) =>
     new Promise((resolve, reject) => {
       const id = `${Date.now()}-${serial++}`;
-      const timer = setTimeout(() => {
+      const timer = within && setTimeout(() => {
         waiting.delete(id);
         reject(new Error("The kernel does not answer; it may be busy."));
-      }, ANSWER_WITHIN);
+      }, within);
       waiting.set(id, { resolve, reject, timer });
       model.send({ ...question, id });
     });
@@ -47,7 +47,7 @@ function render({ model, el }) {
     },
     async picture(index, width) {
       const time = model.get("meta").times[index];
-      const { buffers } = await ask({ ask: "frame", time, width });
+      const { buffers } = await ask({ ask: "frame", time, width }, ANSWER_WITHIN);
       return buffers?.length ? bytesOf(buffers[0]) : null;
     },
     changed(name, value) {
