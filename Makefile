@@ -10,11 +10,11 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-versio
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format clean
+.PHONY: help demo notebooks test lint format clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) \
-	    | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+	    | awk -F ':.*## ' '{ printf "  make %-9s %s\n", $$1, $$2 }'
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
@@ -34,7 +34,10 @@ demo: $(STAMP) ## lift a real clip: demo/ gets a store, a picture, an animation
 DISPLAY_RUN := $(if $(DISPLAY),,$(if $(shell command -v xvfb-run),\
     xvfb-run --auto-servernum --server-args "-screen 0 1280x1024x24",))
 
-test: $(STAMP) ## run the tests
+notebooks: $(STAMP) ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+test: $(STAMP) ## run the tests, and every notebook
 	$(DISPLAY_RUN) $(BIN)/python -m pytest -q
 
 lint: $(STAMP) ## ruff, mypy and codespell

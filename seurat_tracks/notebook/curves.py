@@ -66,7 +66,7 @@ def plot_depth(
     Solid where the point is seen, dotted from where it was last seen to where it is
     found again. Bands are depth times exp(± sigmas * sigma), where sigma joins
     ``depth_ratio_sigma`` with ``scale_sigma`` if there is one (as independent errors);
-    they are paler where the point is hidden, and may leave the picture there.
+    they are paler where the point is hidden. Very wide ones leave the picture.
 
     Parameters
     ----------
@@ -385,18 +385,21 @@ def _run_ends(seen: np.ndarray) -> np.ndarray:
 
 
 def _room(ax: Axes, curves: Sequence[Curve], sigmas: float) -> None:
-    """Make room for lines, and for bands where points are seen."""
-    low, high = np.inf, -np.inf
+    """Make room for lines, and for bands where points are seen.
+
+    A band wider than all lines together leaves the picture, which it would fill.
+    """
+    values = [np.asarray(line.get_ydata(), dtype=float) for line in ax.get_lines()]
+    values = [y[np.isfinite(y)] for y in values]
+    everything = np.concatenate(values)
+    low, high = float(everything.min()), float(everything.max())
+    widest = max(high - low, 0.1 * abs(high))
+    bottom, top = low, high
     for value, sigma, seen in curves:
         spread = np.exp(sigmas * np.where(np.isfinite(sigma), sigma, 0.0))
         if seen.any():
-            low = min(low, float((value / spread)[seen].min()))
-            high = max(high, float((value * spread)[seen].max()))
-    for line in ax.get_lines():
-        y = np.asarray(line.get_ydata(), dtype=float)
-        y = y[np.isfinite(y)]
-        if y.size:
-            low, high = min(low, float(y.min())), max(high, float(y.max()))
+            bottom = min(bottom, float((value / spread)[seen].min()))
+            top = max(top, float((value * spread)[seen].max()))
     if low > 0 and high > WIDE * low:  # near and far things, each to be seen
         from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
@@ -405,8 +408,9 @@ def _room(ax: Axes, curves: Sequence[Curve], sigmas: float) -> None:
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
         room = (high / low) ** 0.05
-        ax.set_ylim(low / room, high * room)
+        ax.set_ylim(max(bottom, 0.5 * low) / room, min(top, 2 * high) * room)
         return
+    low, high = max(bottom, low - widest), min(top, high + widest)
     # what hardly changes must not fill the picture with its noise
     room = max(0.05 * (high - low), 0.02 * abs(high))
     ax.set_ylim(low - room, high + room)
