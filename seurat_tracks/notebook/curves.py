@@ -122,7 +122,7 @@ def plot_depth(
         colour, style = _look(k)
         draw_curve(ax, when, curve, colour, style, sigmas, label=f"track {identity}")
     if truth is not None:
-        _draw_truth(ax, when, part, truth, ids, relative)
+        _draw_truth(ax, when, part, truth, ids, curves, relative)
     _room(ax, curves, sigmas)
     ax.set_xlabel(label)
     if ratio:
@@ -325,9 +325,10 @@ def _draw_truth(
     part: xr.Dataset,
     truth: xr.Dataset,
     ids: list[Any],
+    curves: Sequence[Curve],
     relative: bool,
 ) -> None:
-    """Draw true depth in black; relative to the reference frame where asked."""
+    """Draw true depth in black; up to one factor a track where asked."""
     z = true_depth(truth)
     there = set(truth["track"].values.tolist())
     lacking = [i for i in ids if i not in there]
@@ -335,18 +336,21 @@ def _draw_truth(
         raise SeuratTracksError(f"the truth has no track {lacking[0]!r}")
     z = z.sel(track=ids).reindex(time=part["time"].values).transpose("track", "time")
     values = z.values.astype(float)
-    for i in range(len(ids)):
+    for i, curve in enumerate(curves):
         line = values[i]
-        if relative:
-            line = line / line[_reference(part, i)]
+        if relative:  # meets the answer where that is 1, or where it begins
+            at = _reference(part, i, curve.seen & np.isfinite(line))
+            line = line * (curve.value[at] / line[at])
         ax.plot(when, line, color="black", lw=0.9, label="truth" if i == 0 else None)
 
 
-def _reference(part: xr.Dataset, i: int) -> int:
+def _reference(part: xr.Dataset, i: int, usable: np.ndarray) -> int:
+    """Position of a track's reference frame; if it is not there, of the first one."""
     if "reference_frame" in part.coords:
-        frame = part["reference_frame"].values[i]
-        return int(np.searchsorted(part["time"].values, frame))
-    return int(part["visible"].values[i].argmax())
+        at = np.flatnonzero(part["time"].values == part["reference_frame"].values[i])
+        if len(at) and usable[at[0]]:
+            return int(at[0])
+    return int(usable.argmax())
 
 
 def true_depth(truth: xr.Dataset) -> xr.DataArray:

@@ -47,5 +47,5 @@ def test_a_lens_that_zooms_has_no_one_camera():
 
 
 def test_unknown_kinds_are_refused():
-    with pytest.raises(SeuratTracksError, match="SceneConfig.camera is 'drone'"):
+    with pytest.raises(SeuratTracksError, match=r"SceneConfig\.camera is 'drone'"):
         drawn_scene(0, camera="drone")
