@@ -10,7 +10,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-versio
 export OMP_NUM_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs linkcheck clean
+.PHONY: help demo notebooks test lint format docs linkcheck clean
 
 help: ## list what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) \
@@ -34,7 +34,10 @@ demo: $(STAMP) ## lift a real clip: demo/ gets a store, a picture, an animation
 DISPLAY_RUN := $(if $(DISPLAY),,$(if $(shell command -v xvfb-run),\
     xvfb-run --auto-servernum --server-args "-screen 0 1280x1024x24",))
 
-test: $(STAMP) ## run the tests
+notebooks: $(STAMP) ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+test: $(STAMP) ## run the tests, and every notebook
 	$(DISPLAY_RUN) $(BIN)/python -m pytest -q
 
 lint: $(STAMP) ## ruff, mypy and codespell

@@ -66,7 +66,7 @@ def plot_depth(
     Solid where the point is seen, dotted from where it was last seen to where it is
     found again. Bands are depth times exp(± sigmas * sigma), where sigma joins
     ``depth_ratio_sigma`` with ``scale_sigma`` if there is one (as independent errors);
-    they are paler where the point is hidden, and may leave the picture there.
+    they are paler where the point is hidden. Very wide ones leave the picture.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def plot_depth(
         colour, style = _look(k)
         draw_curve(ax, when, curve, colour, style, sigmas, label=f"track {identity}")
     if truth is not None:
-        _draw_truth(ax, when, part, truth, ids, relative)
+        _draw_truth(ax, when, part, truth, ids, curves, relative)
     _room(ax, curves, sigmas)
     ax.set_xlabel(label)
     if ratio:
@@ -325,9 +325,10 @@ def _draw_truth(
     part: xr.Dataset,
     truth: xr.Dataset,
     ids: list[Any],
+    curves: Sequence[Curve],
     relative: bool,
 ) -> None:
-    """Draw true depth in black; relative to the reference frame where asked."""
+    """Draw true depth in black; up to one factor a track where asked."""
     z = true_depth(truth)
     there = set(truth["track"].values.tolist())
     lacking = [i for i in ids if i not in there]
@@ -335,18 +336,21 @@ def _draw_truth(
         raise SeuratTracksError(f"the truth has no track {lacking[0]!r}")
     z = z.sel(track=ids).reindex(time=part["time"].values).transpose("track", "time")
     values = z.values.astype(float)
-    for i in range(len(ids)):
+    for i, curve in enumerate(curves):
         line = values[i]
-        if relative:
-            line = line / line[_reference(part, i)]
+        if relative:  # meets the answer where that is 1, or where it begins
+            at = _reference(part, i, curve.seen & np.isfinite(line))
+            line = line * (curve.value[at] / line[at])
         ax.plot(when, line, color="black", lw=0.9, label="truth" if i == 0 else None)
 
 
-def _reference(part: xr.Dataset, i: int) -> int:
+def _reference(part: xr.Dataset, i: int, usable: np.ndarray) -> int:
+    """Position of a track's reference frame; if it is not there, of the first one."""
     if "reference_frame" in part.coords:
-        frame = part["reference_frame"].values[i]
-        return int(np.searchsorted(part["time"].values, frame))
-    return int(part["visible"].values[i].argmax())
+        at = np.flatnonzero(part["time"].values == part["reference_frame"].values[i])
+        if len(at) and usable[at[0]]:
+            return int(at[0])
+    return int(usable.argmax())
 
 
 def true_depth(truth: xr.Dataset) -> xr.DataArray:
@@ -385,18 +389,21 @@ def _run_ends(seen: np.ndarray) -> np.ndarray:
 
 
 def _room(ax: Axes, curves: Sequence[Curve], sigmas: float) -> None:
-    """Make room for lines, and for bands where points are seen."""
-    low, high = np.inf, -np.inf
+    """Make room for lines, and for bands where points are seen.
+
+    A band wider than all lines together leaves the picture, which it would fill.
+    """
+    values = [np.asarray(line.get_ydata(), dtype=float) for line in ax.get_lines()]
+    values = [y[np.isfinite(y)] for y in values]
+    everything = np.concatenate(values)
+    low, high = float(everything.min()), float(everything.max())
+    widest = max(high - low, 0.1 * abs(high))
+    bottom, top = low, high
     for value, sigma, seen in curves:
         spread = np.exp(sigmas * np.where(np.isfinite(sigma), sigma, 0.0))
         if seen.any():
-            low = min(low, float((value / spread)[seen].min()))
-            high = max(high, float((value * spread)[seen].max()))
-    for line in ax.get_lines():
-        y = np.asarray(line.get_ydata(), dtype=float)
-        y = y[np.isfinite(y)]
-        if y.size:
-            low, high = min(low, float(y.min())), max(high, float(y.max()))
+            bottom = min(bottom, float((value / spread)[seen].min()))
+            top = max(top, float((value * spread)[seen].max()))
     if low > 0 and high > WIDE * low:  # near and far things, each to be seen
         from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
@@ -405,8 +412,9 @@ def _room(ax: Axes, curves: Sequence[Curve], sigmas: float) -> None:
         ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
         room = (high / low) ** 0.05
-        ax.set_ylim(low / room, high * room)
+        ax.set_ylim(max(bottom, 0.5 * low) / room, min(top, 2 * high) * room)
         return
+    low, high = max(bottom, low - widest), min(top, high + widest)
     # what hardly changes must not fill the picture with its noise
     room = max(0.05 * (high - low), 0.02 * abs(high))
     ax.set_ylim(low - room, high + room)

@@ -142,6 +142,16 @@ class TestDepth:
         answer = ax.lines[0].get_ydata()
         np.testing.assert_allclose(truth.get_ydata(), answer, rtol=1e-4)
 
+    def test_truth_of_a_part_of_the_frames_still_meets_the_answer(self, lifted, ax):
+        relative = add_xyz(anchor(lifted), {"fov": 60}).assign_coords(
+            reference_frame=("track", np.full(lifted.sizes["track"], 40))
+        )
+        part = relative.isel(time=slice(5, None))
+        part.seurat.plot.depth(70, truth=lifted, ax=ax)
+        truth = next(line for line in ax.lines if line.get_color() == "black")
+        answer = ax.lines[0].get_ydata()
+        np.testing.assert_allclose(truth.get_ydata(), answer, rtol=1e-4)
+
     def test_ratio_needs_no_scale(self, lifted, ax):
         plot_depth(lifted.drop_vars(["depth", "xyz", "scale"]), [70], ratio=True, ax=ax)
         expected = np.exp(lifted["log_depth_ratio"].sel(track=70).values)
