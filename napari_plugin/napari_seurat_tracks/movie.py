@@ -20,13 +20,11 @@ class MovieError(SeuratTracksError):
     """A movie cannot be made as asked; the text says why and what to do."""
 
 
-class MovieStopped(Exception):  # noqa: N818  # it is no error
+class MovieStopped(Exception):  # it is no error
     """The movie was cancelled, or its viewer was closed; no file is left."""
 
 
-def camera_path(
-    viewer: Viewer, n_frames: int, turn: float
-) -> Iterator[dict[str, Any]]:
+def camera_path(viewer: Viewer, n_frames: int, turn: float) -> Iterator[dict[str, Any]]:
     """Turn the camera to and fro about the scene, by napari-animation.
 
     Parameters

@@ -108,7 +108,8 @@ class Stage:
     def __init__(self, ds: xr.Dataset, max_tracks: int = MAX_TRACKS) -> None:
         self.n_tracks = ds.sizes.get("track", 0)
         sized = ds if "frame_size" in ds.attrs else ds.assign_attrs(frame_size=[1, 1])
-        validate(sized, values=False)
+        if self.n_tracks:  # an edit may leave none, and then there is nothing to draw
+            validate(sized, values=False)
         self.rows = spread(self.n_tracks, max_tracks)
         names = [n for n in _DRAWN if n in ds]
         part = ds[names].isel(track=self.rows) if len(self.rows) < self.n_tracks else ds
@@ -154,8 +155,10 @@ class Stage:
             There are no 3D positions.
         """
         if self.space is None:
-            what = "have no 3D positions yet" if "xyz" not in self.ds else (
-                "have 3D positions, but none that is both known and seen"
+            what = (
+                "have no 3D positions yet"
+                if "xyz" not in self.ds
+                else ("have 3D positions, but none that is both known and seen")
             )
             raise ViewError(
                 f"these tracks {what}: lift them first, with Plugins > Lift tracks to "
@@ -204,7 +207,7 @@ class Stage:
         return None if self.poses is None else self.poses[at]
 
     def sigma(self, at: int) -> np.ndarray | None:
-        """Return standard errors of log depth in a frame, (track,), if there are any."""
+        """Return standard errors of log depth in a frame, (track,), if known."""
         if "depth_ratio_sigma" not in self.ds:
             return None
         if "sigma" not in self._values:

@@ -99,9 +99,9 @@ class View:
             return
         for scene in list(self.scenes):
             if not scene.busy and scene.owns(event.value):
-                # The last layer that shows its tracks takes the scene along.
+                # Without the layer that carries the session nothing is left.
                 part = event.value.metadata.get(PART, ("",))[0]
-                if part in ("heads", "tails"):
+                if part == "tails":
                     self.scenes.remove(scene)
                     scene.close()
                     self.changed.emit()
@@ -196,7 +196,10 @@ class View:
 
     def look(self, direction: tuple[float, float, float]) -> None:
         """Look at the whole scene in a direction (z, y, x); y is down."""
-        self.viewer.scene.camera.set_view_direction(direction)
+        # from above, what is far is up on the screen
+        steep = direction[0] == direction[2] == 0
+        up = (1.0, 0.0, 0.0) if steep else (0.0, -1.0, 0.0)
+        self.viewer.scene.camera.set_view_direction(direction, up)
         self._fit()
 
     def _fit(self, event: Any = None) -> None:
