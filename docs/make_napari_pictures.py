@@ -20,7 +20,7 @@ from napari_seurat_tracks.session import Session
 from napari_seurat_tracks.view import view_of
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from tests.fixtures.lifted import make_lifted  # noqa: E402
+from tests.fixtures.lifted import make_lifted
 
 IMAGES = Path(__file__).resolve().parent / "images"
 

@@ -130,7 +130,12 @@ def _draw(
             if turn:
                 camera.update(state)
             view.go_to(float(time))
-            image = viewer.screenshot(canvas_only=True, flash=False)[..., :3]
+            try:
+                image = viewer.screenshot(canvas_only=True, flash=False)[..., :3]
+            except RuntimeError:  # Qt's half of the window is gone
+                if view.scene is None:
+                    raise MovieStopped from None
+                raise
             if size is None:
                 size = (2 * (image.shape[0] // 2), 2 * (image.shape[1] // 2))
             yield _fitted(image, size)

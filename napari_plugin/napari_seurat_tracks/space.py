@@ -14,7 +14,6 @@ import numpy as np
 
 from seurat_tracks.geometry import unproject
 
-
 MAX_SIGMA = 0.7
 """Error bars reach no further: from half the depth to twice it."""
 

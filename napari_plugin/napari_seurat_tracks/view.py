@@ -91,8 +91,24 @@ class View:
         self._add(session, layer if flat else None)
 
     def _on_inserted(self, event: Any) -> None:
-        if not self._switching and not any(s.busy for s in self.scenes):
-            self._take(event.value)
+        if self._switching or any(s.busy for s in self.scenes):
+            return
+        layer = event.value
+        self._take(layer)
+        if any(scene.video is layer for scene in self.scenes):
+            self._place_video(layer)
+
+    def _place_video(self, layer: Layer) -> None:
+        """Put a video that comes after its tracks below them, or away in 3D."""
+        layers = self.viewer.layers
+        if layers.index(layer) > 0:
+            layers.move(layers.index(layer), 0)
+        if self.in_3d:
+            layer.visible = False
+            self._put_away.append(layer)
+            for scene in self.scenes:
+                scene.update()
+        self.changed.emit()
 
     def _on_removed(self, event: Any) -> None:
         if self._switching:
@@ -166,6 +182,20 @@ class View:
             scene.show_frame(self._frame(scene))
             scene.update()
         self.changed.emit()
+
+    def follow_ndisplay(self) -> None:
+        """Switch to what napari's own button shows, where there are tracks for it.
+
+        Not from within napari's event, since its sliders are then half made.
+        """
+        in_3d = self.viewer.dims.ndisplay == 3
+        if in_3d == self.in_3d or not self.scenes:
+            return
+        if in_3d and all(s.stage.space is None for s in self.scenes):
+            return
+        self.switch(in_3d)
+        # napari has moved the camera before anyone could keep it
+        self._camera.pop("2d" if in_3d else "3d", None)
 
     def _put_others(self, in_3d: bool) -> None:
         """Put away what napari would draw as a volume, and bring it back."""

@@ -133,6 +133,22 @@ def test_the_switch_keeps_the_selection_and_both_cameras(viewer):
     assert session.selection.tolist() == [0, 2]
 
 
+def test_a_video_that_comes_late_goes_below(viewer):
+    scene = show_session(viewer, Session(make_lifted(6, 9)))
+    view = view_of(viewer)
+    image = viewer.add_image(make_video(9), rgb=True, name="video")
+    assert names(viewer)[0] == "video"
+    viewer.layers.remove(image)
+    view.switch(True)
+    assert not scene.layers["picture"].visible
+    viewer.add_image(make_video(9), rgb=True, name="video")
+    assert scene.layers["picture"].visible
+    assert not viewer.layers["video"].visible
+    shot(viewer)
+    view.switch(False)
+    assert viewer.layers["video"].visible
+
+
 def test_the_picture_lies_on_the_rays_and_is_upright(viewer):
     """Draw the plane from the front and look where its corners are on the screen."""
     viewer.add_image(make_video(9), rgb=True)

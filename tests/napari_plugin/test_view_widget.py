@@ -93,6 +93,22 @@ def test_every_control_reaches_the_scene(viewer, widget, qtbot):
     assert not scene.in_3d
 
 
+def test_naparis_own_button_switches_too(viewer, widget, qtbot):
+    viewer.add_image(make_video(9), rgb=True)
+    scene = show_session(viewer, Session(make_lifted(6, 9)))
+    view = view_of(viewer)
+    view.go_to(3)
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: view.in_3d)
+    assert scene.in_3d
+    assert widget.switch.isChecked()
+    assert view.frame == 3
+    viewer.dims.ndisplay = 2
+    qtbot.waitUntil(lambda: not view.in_3d)
+    assert [la.name for la in viewer.layers] == ["Image", "tracks", "hidden", "points"]
+    assert view.frame == 3
+
+
 def test_selection_and_edits_show_in_the_dock(viewer, widget):
     ds = make_lifted(6, 9)
     session = Session(ds)
@@ -132,8 +148,11 @@ def test_a_movie_is_stopped_by_its_button(viewer, widget, tmp_path, qtbot):
 
 def test_the_viewer_closes_while_a_movie_is_made(viewer, widget, tmp_path):
     show_session(viewer, Session(make_lifted(6, 9)))
+    from qtpy.QtCore import QTimer
+
+    # as when the cross is clicked: while events are handled
     widget.movie.bar.valueChanged.connect(
-        lambda value: viewer.close() if value == 2 else None
+        lambda value: QTimer.singleShot(0, viewer.close) if value == 2 else None
     )
     assert widget.movie.save(tmp_path / "a.mp4") is None
     assert os.listdir(tmp_path) == []
