@@ -113,7 +113,7 @@ def span_ends(stage: Stage, space: Space) -> np.ndarray:
 
     A single row draws nothing, and the slider keeps its range whatever is drawn.
     """
-    first = int(space.spans.max(initial=-1)) + 1
+    first = space.n_spans
     ends = [
         [first, stage.time[0], *space.low],
         [first + 1, stage.time[-1], *space.high],

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from napari_seurat_tracks.session import Session
 
-TAIL_ROWS = 4000
+TAIL_ROWS = 3000
 """Observations that the tails of one frame consist of at most: more draw too slowly
 without a graphics card. Tails of selected tracks are always among them."""
 
@@ -405,17 +405,17 @@ class Scene:
                     layer.tail_length = length
         if layer.color_by != "track_id":
             layer.color_by = "track_id"
-        # the rows at both ends keep the extent as it is
-        with (
-            layer.events.extent.blocker()
-            if "extent" in layer.events.emitters
-            else (contextlib.nullcontext())
-        ):
+        with contextlib.ExitStack() as quiet:
+            # One upload instead of four; the rows at both ends keep the extent.
+            for name in ("extent", "rebuild_tracks", "rebuild_graph", "color_by"):
+                if name in layer.events.emitters:
+                    quiet.enter_context(getattr(layer.events, name).blocker())
             layer.data = rows
-        if len(stage.ids):
-            # the two ends need one too, and are drawn by nothing
-            layer.features = {"track": stage.ids[np.append(track, [0, 0])]}
-        layer.track_colors = colours
+            if len(stage.ids):
+                # the two ends need an id too, and are drawn by nothing
+                layer.features = {"track": stage.ids[np.append(track, [0, 0])]}
+            layer.track_colors = colours
+        layer.events.rebuild_tracks()
 
     # --- what stands around the tracks
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,7 +57,9 @@ class Space:
     guessed : bool array (track, time)
         Hidden, at a position that the tracker guessed.
     spans : int array (track, time)
-        As of `seurat_tracks`' spans: what a line may join.
+        Number of the span that a line may join; -1 where the point is not seen.
+    n_spans : int
+        How many there are.
     low, high : float array (D,)
         A box around what is seen.
     """
@@ -65,6 +68,7 @@ class Space:
     seen: np.ndarray
     guessed: np.ndarray
     spans: np.ndarray
+    n_spans: int
     low: np.ndarray
     high: np.ndarray
 
@@ -136,14 +140,9 @@ class Stage:
         visible = self.ds["visible"].values
         seen = visible & known
         low, high = bounds(points, seen if seen.any() else known)
-        return Space(
-            points,
-            seen,
-            known & ~visible,
-            span_numbers(seen, self.time),
-            low,
-            high,
-        )
+        spans = span_numbers(seen, self.time)
+        n_spans = int(spans.max(initial=-1)) + 1
+        return Space(points, seen, known & ~visible, spans, n_spans, low, high)
 
     @property
     def in_3d(self) -> Space:
@@ -214,7 +213,7 @@ class Stage:
             self._values["sigma"] = relative_sigma(self.ds)
         return self._values["sigma"][:, at]
 
-    @property
+    @cached_property
     def plane_depths(self) -> tuple[float, float]:
         """Least and greatest depth at which the picture is offered."""
         if "depth" in self.ds:
