@@ -1,10 +1,10 @@
 """Make the sample that the napari plugin brings: render a clip, track it, lift it.
 
 ``python docs/make_napari_sample.py`` writes ``clip.mp4`` and ``tracks.zarr`` into the
-plugin's folder ``sample_data``. Everything is drawn here, nothing is from elsewhere: a ball
-and a box move through a room, and the camera moves too. The tracks are those of the
-Lucas-Kanade tracker on the written clip, lifted with the rendered depth as the source
-of scale.
+plugin's folder ``sample_data``. Everything is drawn here, nothing is from elsewhere: a
+ball and a box move through a room, and the camera moves too. The tracks are those of
+the Lucas-Kanade tracker on the written clip, lifted with the rendered depth as the
+source of scale.
 """
 
 from __future__ import annotations
@@ -138,7 +138,9 @@ def main() -> None:
     steps = {"xy": 1 / 32, "log_depth_ratio": 1 / 2048}
     for name in out.data_vars:
         if out[name].dtype == np.float32:
-            out[name] = out[name].copy(data=rounded(out[name], steps.get(name, 1 / 512)))
+            out[name] = out[name].copy(
+                data=rounded(out[name], steps.get(name, 1 / 512))
+            )
     out.attrs["depth_source"] = "depth maps rendered with the clip"
     out.seurat.validate()
     shutil.rmtree(FOLDER / "tracks.zarr", ignore_errors=True)

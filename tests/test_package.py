@@ -153,6 +153,23 @@ def test_wheel_contents(wheel):
     assert source <= names
 
 
+def test_wheel_holds_the_napari_plugin(wheel):
+    """Its manifest, and its sample, which lies under an ignored ending."""
+    folder = ROOT / "napari_plugin" / "napari_seurat_tracks"
+    files = {
+        str(path.relative_to(folder.parent))
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert "napari_seurat_tracks/napari.yaml" in files
+    assert "napari_seurat_tracks/sample_data/tracks.zarr/zarr.json" in files
+    assert files <= set(wheel.namelist())
+    (entry,) = (n for n in wheel.namelist() if n.endswith("/entry_points.txt"))
+    assert "seurat-tracks = napari_seurat_tracks:napari.yaml" in (
+        wheel.read(entry).decode()
+    )
+
+
 def test_wheel_holds_the_weights(wheel):
     files = [path for path in WEIGHTS.iterdir() if path.suffix == ".safetensors"]
     if not files:

@@ -152,7 +152,7 @@ QUANTITIES: dict[str, Quantity] = {
         ("depth_ratio_sigma",),
         relative_sigma,
         lambda d: "0.1 = 10 %",
-        "magma",
+        "YlOrRd",
     ),
     "confidence": Quantity(
         "confidence",

@@ -20,13 +20,11 @@ class MovieError(SeuratTracksError):
     """A movie cannot be made as asked; the text says why and what to do."""
 
 
-class MovieStopped(Exception):  # noqa: N818  # it is no error
+class MovieStopped(Exception):  # it is no error
     """The movie was cancelled, or its viewer was closed; no file is left."""
 
 
-def camera_path(
-    viewer: Viewer, n_frames: int, turn: float
-) -> Iterator[dict[str, Any]]:
+def camera_path(viewer: Viewer, n_frames: int, turn: float) -> Iterator[dict[str, Any]]:
     """Turn the camera to and fro about the scene, by napari-animation.
 
     Parameters
@@ -132,7 +130,12 @@ def _draw(
             if turn:
                 camera.update(state)
             view.go_to(float(time))
-            image = viewer.screenshot(canvas_only=True, flash=False)[..., :3]
+            try:
+                image = viewer.screenshot(canvas_only=True, flash=False)[..., :3]
+            except RuntimeError:  # Qt's half of the window is gone
+                if view.scene is None:
+                    raise MovieStopped from None
+                raise
             if size is None:
                 size = (2 * (image.shape[0] // 2), 2 * (image.shape[1] // 2))
             yield _fitted(image, size)

@@ -44,9 +44,9 @@ def point_size(stage: Stage, space: Space) -> float:
     """
     crowd = min(1.0, (1500 / max(len(stage.ids), 1)) ** 0.5)
     if len(space.low) == 3:
-        return crowd * float(np.linalg.norm(space.high - space.low)) / 110.0
+        return crowd * float(np.linalg.norm(space.high - space.low)) / 90.0
     if stage.frame_size is None:
-        return crowd * float(np.linalg.norm(space.high - space.low)) / 110.0
+        return crowd * float(np.linalg.norm(space.high - space.low)) / 90.0
     return crowd * max(stage.frame_size[0] / 130.0, 2.0)
 
 
@@ -113,7 +113,7 @@ def span_ends(stage: Stage, space: Space) -> np.ndarray:
 
     A single row draws nothing, and the slider keeps its range whatever is drawn.
     """
-    first = int(space.spans.max(initial=-1)) + 1
+    first = space.n_spans
     ends = [
         [first, stage.time[0], *space.low],
         [first + 1, stage.time[-1], *space.high],
@@ -191,7 +191,7 @@ def picture(corners: np.ndarray, session: Session) -> Surface:
         texture=np.full((2, 2, 3), 60, np.uint8),
         texcoords=TEXTURE.texcoords,
         shading="none",
-        opacity=0.9,
+        opacity=0.8,
         **_about("picture", session, 3),
     )
     layer.editable = False

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from napari_seurat_tracks.session import Session
 
-TAIL_ROWS = 4000
+TAIL_ROWS = 3000
 """Observations that the tails of one frame consist of at most: more draw too slowly
 without a graphics card. Tails of selected tracks are always among them."""
 
@@ -114,24 +114,25 @@ class Scene:
 
     # --- building
 
-    def _build_flat(self, adopted: Layer | None = None) -> None:
+    def _make_flat(self, tails: Layer | None) -> dict[str, Layer]:
         stage, session, space = self.stage, self.session, self.stage.picture
-        tails = adopted
         if tails is None:
             tails = parts.tails(stage, space, session)
-        else:
-            tails.metadata[parts.PART] = ("tails", session)
-            tails.tail_width, tails.blending = 2, "translucent"
-        made = {
+        return {
             "tails": tails,
             "hidden": parts.hidden(stage, space, session),
             "heads": parts.heads(stage, space, session),
         }
+
+    def _build_flat(self, adopted: Layer | None) -> None:
+        if adopted is not None:
+            adopted.metadata[parts.PART] = ("tails", self.session)
+            adopted.tail_width, adopted.blending = 2, "translucent"
+        self._flat = self._layers = self._make_flat(adopted)
         with self._quiet():
-            for layer in made.values():
+            for layer in self._flat.values():
                 if layer not in self.viewer.layers:
                     self.viewer.add_layer(layer)
-        self._flat = self._layers = made
 
     def _build_deep(self) -> dict[str, Layer]:
         stage, session = self.stage, self.session
@@ -140,20 +141,20 @@ class Scene:
         box = float(np.linalg.norm(space.high - space.low))
         grid = floor_grid(space.low[::-1], space.high[::-1], stage.unit)
         made["grid"] = parts.lines(
-            to_napari(grid.lines), session, "grid", "#606060", 0.0012 * box
+            to_napari(grid.lines), session, "grid", "#606060", 0.002 * box
         )
         made["numbers"] = parts.labels(to_napari(grid.at), grid.text, session)
         if self.has_camera:
             corners = picture_corners(stage.frame_size, stage.intrinsics, 1.0)
             made["picture"] = parts.picture(to_napari(corners), session)
             made["frustum"] = parts.lines(
-                to_napari(frustum(corners)), session, "camera", "#e0b040", 0.0025 * box
+                to_napari(frustum(corners)), session, "camera", "#e0b040", 0.003 * box
             )
         made["tails"] = parts.tails(stage, space, session)
         if stage.sigma(0) is not None:
             none = np.zeros((1, 2, 3), np.float32) + space.low.astype(np.float32)
             made["bars"] = parts.lines(
-                none, session, "error bars", "white", 0.0015 * box
+                none, session, "error bars", "white", 0.003 * box
             )
         made["hidden"] = parts.hidden(stage, space, session)
         made["heads"] = parts.heads(stage, space, session)
@@ -206,17 +207,21 @@ class Scene:
             self.viewer.layers.selection.active = self._layers["tails"]
         self.update()
 
-    def close(self, *, remove: bool = True) -> None:
-        """Take the scene's layers away and let go of the session."""
+    def close(self) -> None:
+        """Let go of the session, and take the layers away.
+
+        Those that are selected stay: they are being removed already.
+        """
         if self.closed:
             return
         self.closed = True
         self.session.changed.disconnect(self._on_changed)
         self.session.selection_changed.disconnect(self._on_selection)
+        layers = self.viewer.layers
         with self._quiet():
             for layer in self._layers.values():
-                if remove and layer in self.viewer.layers:
-                    self.viewer.layers.remove(layer)
+                if layer in layers and layer not in layers.selection:
+                    layers.remove(layer)
 
     @contextlib.contextmanager
     def _quiet(self) -> Iterator[None]:
@@ -249,35 +254,27 @@ class Scene:
         self.update()
 
     def _on_changed(self, ds: Any) -> None:
-        """Show the Dataset after an edit; layers are made anew if tracks differ."""
+        """Show the Dataset after an edit; layers are made anew, and take its place."""
         self.stage = Stage(ds)
-        was_3d = self.in_3d
+        old, was_3d = dict(self._layers), self.in_3d
+        self.in_3d = was_3d and self.stage.space is not None
+        # the layer that the session came in stays, for whoever holds it
+        kept = old.get("tails") if not was_3d else None
+        self._flat = self._make_flat(kept)
+        self._deep = self._build_deep() if self.in_3d else {}
+        self._layers = self._deep if self.in_3d else self._flat
         with self._quiet():
-            old = list(self._layers.values())
-            adopted = self._flat["tails"] if not was_3d else None
-            self._deep = {}
-            self.in_3d = False
-            for layer in old:
-                if layer is not adopted and layer in self.viewer.layers:
-                    self.viewer.layers.remove(layer)
-            if was_3d and self.stage.space is not None:
-                self._flat = self._only_made()
-                self._layers = self._deep = self._build_deep()
-                self.in_3d = True
-                for layer in self._layers.values():
+            # never an empty viewer in between: napari would move its camera
+            for layer in self._layers.values():
+                if layer not in self.viewer.layers:
                     self.viewer.add_layer(layer)
-            else:
-                self._build_flat(adopted)
+            for layer in old.values():
+                if layer is not kept and layer in self.viewer.layers:
+                    self.viewer.layers.remove(layer)
+        for part in set(old) & set(self._layers):
+            self._layers[part].name = old[part].name
         self.update()
         self.updated.emit()
-
-    def _only_made(self) -> dict[str, Layer]:
-        stage, session, space = self.stage, self.session, self.stage.picture
-        return {
-            "tails": parts.tails(stage, space, session),
-            "hidden": parts.hidden(stage, space, session),
-            "heads": parts.heads(stage, space, session),
-        }
 
     def _on_selection(self, ids: Any) -> None:
         self.update()
@@ -325,9 +322,9 @@ class Scene:
         return self.stage.palette(self.colour_by)(values)
 
     def _draw_heads(self, at: int | None) -> None:
-        layer, space = self._layers["heads"], self.space
+        layer, space = self._layers.get("heads"), self.space
         n = len(self.stage.ids)
-        if n == 0:
+        if layer is None or n == 0:
             return
         shown = np.zeros(n, bool) if at is None else space.seen[:, at]
         chosen = self.selected
@@ -380,10 +377,8 @@ class Scene:
 
     def _draw_tails(self, at: int | None) -> None:
         layer, space, stage = self._layers["tails"], self.space, self.stage
-        if len(stage.ids) == 0:
-            return
         ends = parts.span_ends(stage, space)
-        if at is None or self.look.tail <= 0:
+        if at is None or self.look.tail <= 0 or len(stage.ids) == 0:
             if np.array_equal(layer.data, ends):
                 return
             rows, colours = ends, np.zeros((2, 4), np.float32)
@@ -410,14 +405,17 @@ class Scene:
                     layer.tail_length = length
         if layer.color_by != "track_id":
             layer.color_by = "track_id"
-        # the rows at both ends keep the extent as it is
-        with layer.events.extent.blocker() if "extent" in layer.events.emitters else (
-            contextlib.nullcontext()
-        ):
+        with contextlib.ExitStack() as quiet:
+            # One upload instead of four; the rows at both ends keep the extent.
+            for name in ("extent", "rebuild_tracks", "rebuild_graph", "color_by"):
+                if name in layer.events.emitters:
+                    quiet.enter_context(getattr(layer.events, name).blocker())
             layer.data = rows
-        ids = np.append(self.stage.ids[track], self.stage.ids[[0, 0]])
-        layer.features = {"track": ids}
-        layer.track_colors = colours
+            if len(stage.ids):
+                # the two ends need an id too, and are drawn by nothing
+                layer.features = {"track": stage.ids[np.append(track, [0, 0])]}
+            layer.track_colors = colours
+        layer.events.rebuild_tracks()
 
     # --- what stands around the tracks
 
@@ -498,6 +496,9 @@ class Scene:
             if (layer := self._layers.get(name)) is not None and layer.visible
             for part in (0, 1)
         ]
+        picture = self._layers.get("picture")
+        if picture is not None and picture.visible:
+            around.append(picture.vertices)
         return np.concatenate([box, *around])
 
     # --- picking

@@ -14,6 +14,9 @@ import numpy as np
 
 from seurat_tracks.geometry import unproject
 
+MAX_SIGMA = 0.7
+"""Error bars reach no further: from half the depth to twice it."""
+
 
 def to_napari(points: np.ndarray) -> np.ndarray:
     """Reorder x, y, z to napari's z, y, x."""
@@ -159,8 +162,9 @@ def floor_grid(low: np.ndarray, high: np.ndarray, unit: str) -> Grid:
     lines += [[[xs[0], y, z], [xs[-1], y, z]] for z in zs]
     suffix = f" {unit}" if unit == "m" else ""
     digits = max(0, -int(np.floor(np.log10(step))))
-    at = [[xs[-1] + 0.35 * step, y, z] for z in zs]
-    text = [f"{z:.{digits}f}{suffix}" for z in zs]
+    # the corner where both rows of numbers meet belongs to x
+    at = [[xs[-1] + 0.35 * step, y, z] for z in zs[1:]]
+    text = [f"{z:.{digits}f}{suffix}" for z in zs[1:]]
     at += [[x, y, zs[0] - 0.35 * step] for x in xs]
     text += [f"{x:.{digits}f}{suffix}" for x in xs]
     return Grid(np.array(lines), np.array(at), text)
@@ -189,9 +193,7 @@ def bounds(points: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return low - pad, high + pad
 
 
-def error_bars(
-    points: np.ndarray, sigma: np.ndarray, centre: np.ndarray
-) -> np.ndarray:
+def error_bars(points: np.ndarray, sigma: np.ndarray, centre: np.ndarray) -> np.ndarray:
     """Draw one standard error along the camera's rays.
 
     Parameters
@@ -205,8 +207,9 @@ def error_bars(
     Returns
     -------
     float array (point, 2, 3)
-        From depth / exp(sigma) to depth * exp(sigma).
+        From depth / exp(sigma) to depth * exp(sigma); a sigma above `MAX_SIGMA` is cut
+        to it.
     """
     rays = points - centre
-    grow = np.exp(sigma)[:, None]
+    grow = np.exp(np.minimum(sigma, MAX_SIGMA))[:, None]
     return np.stack([centre + rays / grow, centre + rays * grow], axis=1)

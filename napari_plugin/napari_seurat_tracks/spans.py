@@ -12,7 +12,7 @@ import numpy as np
 
 
 def span_numbers(seen: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Number the spans of all tracks.
+    """Give every span of every track a number.
 
     Parameters
     ----------

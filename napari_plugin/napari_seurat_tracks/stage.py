@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,7 +57,9 @@ class Space:
     guessed : bool array (track, time)
         Hidden, at a position that the tracker guessed.
     spans : int array (track, time)
-        As of `seurat_tracks`' spans: what a line may join.
+        Number of the span that a line may join; -1 where the point is not seen.
+    n_spans : int
+        How many there are.
     low, high : float array (D,)
         A box around what is seen.
     """
@@ -65,6 +68,7 @@ class Space:
     seen: np.ndarray
     guessed: np.ndarray
     spans: np.ndarray
+    n_spans: int
     low: np.ndarray
     high: np.ndarray
 
@@ -108,7 +112,8 @@ class Stage:
     def __init__(self, ds: xr.Dataset, max_tracks: int = MAX_TRACKS) -> None:
         self.n_tracks = ds.sizes.get("track", 0)
         sized = ds if "frame_size" in ds.attrs else ds.assign_attrs(frame_size=[1, 1])
-        validate(sized, values=False)
+        if self.n_tracks:  # an edit may leave none, and then there is nothing to draw
+            validate(sized, values=False)
         self.rows = spread(self.n_tracks, max_tracks)
         names = [n for n in _DRAWN if n in ds]
         part = ds[names].isel(track=self.rows) if len(self.rows) < self.n_tracks else ds
@@ -135,14 +140,9 @@ class Stage:
         visible = self.ds["visible"].values
         seen = visible & known
         low, high = bounds(points, seen if seen.any() else known)
-        return Space(
-            points,
-            seen,
-            known & ~visible,
-            span_numbers(seen, self.time),
-            low,
-            high,
-        )
+        spans = span_numbers(seen, self.time)
+        n_spans = int(spans.max(initial=-1)) + 1
+        return Space(points, seen, known & ~visible, spans, n_spans, low, high)
 
     @property
     def in_3d(self) -> Space:
@@ -154,8 +154,10 @@ class Stage:
             There are no 3D positions.
         """
         if self.space is None:
-            what = "have no 3D positions yet" if "xyz" not in self.ds else (
-                "have 3D positions, but none that is both known and seen"
+            what = (
+                "have no 3D positions yet"
+                if "xyz" not in self.ds
+                else ("have 3D positions, but none that is both known and seen")
             )
             raise ViewError(
                 f"these tracks {what}: lift them first, with Plugins > Lift tracks to "
@@ -204,14 +206,14 @@ class Stage:
         return None if self.poses is None else self.poses[at]
 
     def sigma(self, at: int) -> np.ndarray | None:
-        """Return standard errors of log depth in a frame, (track,), if there are any."""
+        """Return standard errors of log depth in a frame, (track,), if known."""
         if "depth_ratio_sigma" not in self.ds:
             return None
         if "sigma" not in self._values:
             self._values["sigma"] = relative_sigma(self.ds)
         return self._values["sigma"][:, at]
 
-    @property
+    @cached_property
     def plane_depths(self) -> tuple[float, float]:
         """Least and greatest depth at which the picture is offered."""
         if "depth" in self.ds:

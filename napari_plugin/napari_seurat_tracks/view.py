@@ -91,17 +91,33 @@ class View:
         self._add(session, layer if flat else None)
 
     def _on_inserted(self, event: Any) -> None:
-        if not self._switching and not any(s.busy for s in self.scenes):
-            self._take(event.value)
+        if self._switching or any(s.busy for s in self.scenes):
+            return
+        layer = event.value
+        self._take(layer)
+        if any(scene.video is layer for scene in self.scenes):
+            self._place_video(layer)
+
+    def _place_video(self, layer: Layer) -> None:
+        """Put a video that comes after its tracks below them, or away in 3D."""
+        layers = self.viewer.layers
+        if layers.index(layer) > 0:
+            layers.move(layers.index(layer), 0)
+        if self.in_3d:
+            layer.visible = False
+            self._put_away.append(layer)
+            for scene in self.scenes:
+                scene.update()
+        self.changed.emit()
 
     def _on_removed(self, event: Any) -> None:
         if self._switching:
             return
         for scene in list(self.scenes):
             if not scene.busy and scene.owns(event.value):
-                # The last layer that shows its tracks takes the scene along.
+                # Without the layer that carries the session nothing is left.
                 part = event.value.metadata.get(PART, ("",))[0]
-                if part in ("heads", "tails"):
+                if part == "tails":
                     self.scenes.remove(scene)
                     scene.close()
                     self.changed.emit()
@@ -167,6 +183,20 @@ class View:
             scene.update()
         self.changed.emit()
 
+    def follow_ndisplay(self) -> None:
+        """Switch to what napari's own button shows, where there are tracks for it.
+
+        Not from within napari's event, since its sliders are then half made.
+        """
+        in_3d = self.viewer.dims.ndisplay == 3
+        if in_3d == self.in_3d or not self.scenes:
+            return
+        if in_3d and all(s.stage.space is None for s in self.scenes):
+            return
+        self.switch(in_3d)
+        # napari has moved the camera before anyone could keep it
+        self._camera.pop("2d" if in_3d else "3d", None)
+
     def _put_others(self, in_3d: bool) -> None:
         """Put away what napari would draw as a volume, and bring it back."""
         if in_3d:
@@ -196,7 +226,10 @@ class View:
 
     def look(self, direction: tuple[float, float, float]) -> None:
         """Look at the whole scene in a direction (z, y, x); y is down."""
-        self.viewer.scene.camera.set_view_direction(direction)
+        # from above, what is far is up on the screen
+        steep = direction[0] == direction[2] == 0
+        up = (1.0, 0.0, 0.0) if steep else (0.0, -1.0, 0.0)
+        self.viewer.scene.camera.set_view_direction(direction, up)
         self._fit()
 
     def _fit(self, event: Any = None) -> None:

@@ -34,13 +34,15 @@ def make(n_tracks: int, n_frames: int) -> xr.Dataset:
     ds = from_arrays(project(xyz, INTRINSICS), visible, frame_size=SIZE, fps=30)
     dims = ("track", "time")
     depth = xyz[..., 2]
-    return ds.assign(
-        log_depth_ratio=(dims, np.log(depth / depth[:, :1])),
-        depth_ratio_sigma=(dims, np.full_like(depth, 0.05)),
-        depth=(dims, depth, {"units": "m"}),
-        xyz=((*dims, "axis"), xyz, {"units": "m"}),
-    ).assign_coords(axis=["x", "y", "z"]).assign_attrs(
-        units="m", intrinsics=INTRINSICS, frame_of_reference="camera"
+    return (
+        ds.assign(
+            log_depth_ratio=(dims, np.log(depth / depth[:, :1])),
+            depth_ratio_sigma=(dims, np.full_like(depth, 0.05)),
+            depth=(dims, depth, {"units": "m"}),
+            xyz=((*dims, "axis"), xyz, {"units": "m"}),
+        )
+        .assign_coords(axis=["x", "y", "z"])
+        .assign_attrs(units="m", intrinsics=INTRINSICS, frame_of_reference="camera")
     )
 
 
@@ -83,7 +85,7 @@ def main() -> None:
                 app.processEvents()
 
         empty = np.min([timed(nothing) for _ in range(args.rounds)], 0) / args.steps
-        print(
+        print(  # noqa: T201
             f"an empty viewer draws a frame in {1e3 * empty[0]:.0f} ms wall, "
             f"{1e3 * empty[1]:.0f} ms of processor time"
         )
@@ -121,7 +123,7 @@ def main() -> None:
 
                     rounds.append(timed(step))
                 wall, cpu = np.array(rounds).min(0) / args.steps
-                print(
+                print(  # noqa: T201
                     f"{'3D' if in_3d else '2D'}, {name}: {1 / wall:.1f} frames/s of "
                     f"wall time, {1 / cpu:.1f} frames a second of processor time "
                     f"({1e3 * cpu:.0f} ms)"
@@ -131,7 +133,7 @@ def main() -> None:
 
 def report(what: str, spent: tuple[float, float]) -> None:
     """Print one line."""
-    print(f"{what}: {spent[0]:.2f} s wall, {spent[1]:.2f} s of processor time")
+    print(f"{what}: {spent[0]:.2f} s wall, {spent[1]:.2f} s of processor time")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -133,6 +133,22 @@ def test_the_switch_keeps_the_selection_and_both_cameras(viewer):
     assert session.selection.tolist() == [0, 2]
 
 
+def test_a_video_that_comes_late_goes_below(viewer):
+    scene = show_session(viewer, Session(make_lifted(6, 9)))
+    view = view_of(viewer)
+    image = viewer.add_image(make_video(9), rgb=True, name="video")
+    assert names(viewer)[0] == "video"
+    viewer.layers.remove(image)
+    view.switch(True)
+    assert not scene.layers["picture"].visible
+    viewer.add_image(make_video(9), rgb=True, name="video")
+    assert scene.layers["picture"].visible
+    assert not viewer.layers["video"].visible
+    shot(viewer)
+    view.switch(False)
+    assert viewer.layers["video"].visible
+
+
 def test_the_picture_lies_on_the_rays_and_is_upright(viewer):
     """Draw the plane from the front and look where its corners are on the screen."""
     viewer.add_image(make_video(9), rgb=True)
@@ -198,6 +214,7 @@ def test_a_camera_that_moves_carries_its_plane(viewer):
 def test_colours_follow_the_choice(viewer):
     ds = make_lifted(6, 9)
     scene = show_session(viewer, Session(ds))
+    view_of(viewer).go_to(0)
     for name in scene.stage.choices:
         scene.set_look(colour_by=name)
         values = scene.stage.values(name)[:, 0]
@@ -212,6 +229,7 @@ def test_error_bars(viewer):
     scene = show_session(viewer, Session(make_lifted(6, 9)))
     view = view_of(viewer)
     view.switch(True)
+    view.go_to(0)
     assert not scene.layers["bars"].visible
     scene.set_look(bars=True)
     bars = scene.layers["bars"]
@@ -278,7 +296,7 @@ def test_a_click_selects_the_track(viewer):
 
 
 def test_a_real_click_on_the_canvas(viewer, qtbot):
-    """Through Qt: press and release where a point is drawn; dragging selects nothing."""
+    """Through Qt: a click on a point selects it, dragging there selects nothing."""
     from qtpy.QtCore import QPoint, Qt
     from qtpy.QtWidgets import QApplication
 
@@ -299,9 +317,7 @@ def test_a_real_click_on_the_canvas(viewer, qtbot):
     session.select([])
     qtbot.mousePress(canvas, Qt.MouseButton.LeftButton, pos=point)
     qtbot.mouseMove(canvas, point + QPoint(30, 5))
-    qtbot.mouseRelease(
-        canvas, Qt.MouseButton.LeftButton, pos=point + QPoint(30, 5)
-    )
+    qtbot.mouseRelease(canvas, Qt.MouseButton.LeftButton, pos=point + QPoint(30, 5))
     assert session.selection.tolist() == []
 
 
@@ -385,6 +401,10 @@ def test_removing_a_layer_takes_the_scene_along(viewer):
     assert view.scenes == [scene]
     view.go_to(5)
     viewer.layers.remove("points")
+    view.go_to(4)
+    assert view.scenes == [scene]
+    viewer.layers.selection.active = scene.layers["tails"]
+    viewer.layers.remove("tracks")
     assert view.scenes == []
     assert names(viewer) == []
     session.select([1])  # nobody listens, nothing breaks

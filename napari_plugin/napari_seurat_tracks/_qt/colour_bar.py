@@ -42,11 +42,11 @@ class ColourBar(QWidget):
         self.setToolTip(" | ".join(t for t in self.text if t))
         self.update()
 
-    def sizeHint(self) -> QSize:  # noqa: N802  # Qt's name
+    def sizeHint(self) -> QSize:  # Qt's name
         """Return what the layout asks for."""
         return QSize(200, 34)
 
-    def paintEvent(self, event: object) -> None:  # noqa: N802  # Qt's name
+    def paintEvent(self, event: object) -> None:  # Qt's name
         """Draw the strip and the text below it."""
         painter = QPainter(self)
         width = self.width()

@@ -111,8 +111,8 @@ class MovieBox(QWidget):
         )
         for i, frame in enumerate(frames):
             yield frame
-            if self._view.scene is None:
-                raise MovieStopped
             self.bar.setValue(i + 1)
+            if self._view.scene is None:
+                raise MovieStopped  # the window is gone, and with it its events
             # the button and the window stay alive meanwhile
             QApplication.processEvents()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -85,6 +85,11 @@ class ViewWidget(QWidget):
         self.status.setWordWrap(True)
         self.movie = MovieBox(self.view)
 
+        self._later = QTimer(self)
+        self._later.setSingleShot(True)
+        self._later.timeout.connect(self.view.follow_ndisplay)
+        napari_viewer.dims.events.ndisplay.connect(self._on_ndisplay)
+
         self._lay_out()
         self.view.changed.connect(self.refresh)
         napari_viewer.layers.selection.events.active.connect(self.refresh)
@@ -139,6 +144,9 @@ class ViewWidget(QWidget):
             self.status.setText(text[0].upper() + text[1:] + ".")
         else:
             self.refresh()
+
+    def _on_ndisplay(self, event: Any = None) -> None:
+        self._later.start(0)
 
     # --- from the scene to the widget
 
