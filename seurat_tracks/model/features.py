@@ -172,7 +172,7 @@ def neighbours(
 
 
 def _at_ranks(distance: Tensor, ranks: Tensor) -> Tensor:
-    """Indices of the ranks along the last axis; of equals, the first comes first."""
+    """Give the indices of the ranks along the last axis; of equals, the first one."""
     if distance.device.type != "cpu":
         order = distance.sort(dim=-1, stable=True).indices
         return order.gather(-1, ranks)

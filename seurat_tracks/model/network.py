@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -232,9 +232,9 @@ class Branch(nn.Module):
         with torch.autocast(xy.device.type, enabled=False):
             told, ratios = [], [torch.zeros_like(xy[..., 0])]
             for motion in support.motions:
-                points = solve_points(xy, visible, support.scale, motion)
+                places = solve_points(xy, visible, support.scale, motion)
                 features, ratio = rigid_features(
-                    xy, visible, support.scale, motion, points
+                    xy, visible, support.scale, motion, places
                 )
                 told.append(features)
                 ratios.append(ratio)
@@ -244,7 +244,8 @@ class Branch(nn.Module):
             xy[:, :, 0], support.xy[:, :, 0], support.seen, config.near, config.far
         )
         points = xy, visible, index, valid
-        # on the CPU, arrays that do not leave the heap; a longer one comes anew each time
+        # on the CPU, arrays that do not leave the heap; a longer one comes anew each
+        # time
         few = PAIRS // (index.shape[-1] * xy.shape[2] * len(xy)) or 1
         few = few if xy.device.type == "cpu" else xy.shape[1]
         pooled = [
@@ -275,11 +276,8 @@ class Branch(nn.Module):
         )
         y = pairs.flatten(1)
         for linear in (self.pair[0], self.pair[2]):
-            y = F.gelu(
-                torch.addmm(
-                    linear.bias[:, None], linear.weight, y.to(linear.weight.dtype)
-                )
-            )
+            weights, bias = cast(Tensor, linear.weight), cast(Tensor, linear.bias)
+            y = F.gelu(torch.addmm(bias[:, None], weights, y.to(weights.dtype)))
         y = y.unflatten(1, pairs.shape[1:])
         w = weight.to(y.dtype)
         y = y * w
@@ -449,7 +447,10 @@ class SeuratNetwork(nn.Module):
         predictions = []
         if not support.keys:
             support.keys = [
-                [layer.keys(x) for layer, x in zip(branch.layers, inputs, strict=True)]
+                [
+                    cast(Layer, layer).keys(x)
+                    for layer, x in zip(branch.layers, inputs, strict=True)
+                ]
                 for inputs in support.features
             ]
         for keys in support.keys:

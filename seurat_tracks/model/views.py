@@ -1,8 +1,9 @@
 """Points before a moving pinhole camera, and how their pictures change with it.
 
 Components come first and points last, (B, component, T, M): every step of the solver in
-`seurat_tracks.model.rigid` then runs along contiguous memory. Units as there; ``motion``
-is a `RigidMotion`, ``place`` (B, 3, M) is `RigidPoints.place` with points last.
+`seurat_tracks.model.rigid` then runs along contiguous memory. Units as there;
+``motion`` is a `RigidMotion`, ``place`` (B, 3, M) is `RigidPoints.place` with points
+last.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ def image(view: View, log_focal: Tensor) -> Tensor:
 
 
 def slopes(view: View, log_focal: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Derivatives (B, T, M) of the image position by the place before the camera.
+    """Derive image positions by the place before the camera, (B, T, M) each.
 
     They are a, p, q of the matrix ``[[a, 0, p], [0, a, q]]``.
     """

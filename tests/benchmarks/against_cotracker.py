@@ -5,11 +5,11 @@
         [--repeat 3] [--cotracker SECONDS SECONDS]
 
 The clip is that of `tests.benchmarks.tracking_speed`. CoTracker3 offline runs once, by
-its official code with random weights, as a user would call it; then, several times, what
-this package needs from the video to 3D: Lucas-Kanade tracks of queries and support, and
-`lift3d`. ``base`` has random weights as well: speed does not depend on them. Seconds are
-of the clock and of the processor (all cores), the best of the runs. ``--cotracker`` takes
-the two figures of an earlier run on the same machine instead.
+its official code with random weights, as a user would call it; then, several times,
+what this package needs from the video to 3D: Lucas-Kanade tracks of queries and
+support, and `lift3d`. ``base`` has random weights as well: speed does not depend on
+them. Seconds are of the clock and of the processor (all cores), the best of the runs.
+``--cotracker`` takes the two figures of an earlier run on the same machine instead.
 """
 
 from __future__ import annotations
@@ -91,15 +91,21 @@ def random_weights(folder: Path, preset: str) -> Path:
 def main() -> None:
     """Measure and write a table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--repo", type=Path, help="clone of facebookresearch/co-tracker")
-    parser.add_argument("--cotracker", type=float, nargs=2, help="its seconds, if known")
+    parser.add_argument(
+        "--repo", type=Path, help="clone of facebookresearch/co-tracker"
+    )
+    parser.add_argument(
+        "--cotracker", type=float, nargs=2, help="its seconds, if known"
+    )
     parser.add_argument("--frames", type=int, default=48)
     parser.add_argument("--queries", type=int, default=256)
     parser.add_argument("--size", type=int, nargs=2, default=[512, 384])
     parser.add_argument("--presets", nargs="+", default=["small", "base"])
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--support-grid", type=int, nargs="+", default=[24, 12])
-    parser.add_argument("--iterations", type=int, help="refinement passes of the network")
+    parser.add_argument(
+        "--iterations", type=int, help="refinement passes of the network"
+    )
     parser.add_argument("--repeat", type=int, default=3)
     args = parser.parse_args()
     if args.repo is None and args.cotracker is None:
@@ -134,16 +140,18 @@ def main() -> None:
             found: list[xr.Dataset] = []
 
             def follow(side: int = side, found: list[xr.Dataset] = found) -> None:
-                found.append(
-                    st.track(clip, queries, support_grid=side, progress=False)
-                )
+                found.append(st.track(clip, queries, support_grid=side, progress=False))
 
             tracked = best([timed(follow) for _ in range(args.repeat)])
             line(f"tracks, support {side} x {side}", tracked)
             for name, model in models.items():
                 for precision in args.precision:
 
-                    def lift(model: str = model, precision: str = precision) -> None:
+                    def lift(
+                        model: str = model,
+                        precision: str = precision,
+                        found: list[xr.Dataset] = found,
+                    ) -> None:
                         found[0].seurat.lift3d(
                             model=model,
                             precision=precision,

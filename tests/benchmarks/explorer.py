@@ -4,13 +4,13 @@
 
 WebGL runs in software, on the machine's own cores, beside the kernel: a graphics card
 does better. Tracks and a video (640 x 360) are made in the kernel's memory. ``load`` is
-the time from running the cell with ``ds.seurat.explore(video)`` to the first drawing
-of tracks over their frame, in a kernel that has shown another explorer before and
-(``load, first``) in one that has not. ``rate`` is the number of frames drawn a second
-while playing, asked for 60, from one second on: without a video, with one for the first time, and with its
-frames at hand. Points sway by up to 50 pixels and jitter by 0.1. ``cpu`` is the
-processor time that the browser's processes took for each frame drawn, which hardly
-depends on what else the machine does.
+the time from running the cell with ``ds.seurat.explore(video)`` to the first drawing of
+tracks over their frame, in a kernel that has shown another explorer before and (``load,
+first``) in one that has not. ``rate`` is the number of frames drawn a second while
+playing, asked for 60, from one second on: without a video, with one for the first time,
+and with its frames at hand. Points sway by up to 50 pixels and jitter by 0.1. ``cpu``
+is the processor time that the browser's processes took for each frame drawn, which
+hardly depends on what else the machine does.
 """
 
 from __future__ import annotations

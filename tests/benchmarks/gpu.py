@@ -3,12 +3,13 @@
     python -m tests.benchmarks.gpu                       # on the GPU, some minutes
     python -m tests.benchmarks.gpu --device cpu --tracks 64 --queries 256 --frames 24
 
-First the network alone with 100,000 queries in each of a few windows, against the device's
-own bfloat16 matrix products in the same run (`tests.benchmarks.network_speed`), eager and
-compiled. Then `depth_ratio` of 100,000 tracks over 300 frames with support drawn from the
-tracks, in blocks, once to warm up on a few tracks and once in full; its parts are timed
-apart: the network runs on the GPU, the doubts and the fit of curves on the processor.
-Largest memory of the device as torch saw it.
+First the network alone with 100,000 queries in each of a few windows, against the
+device's own bfloat16 matrix products in the same run
+(`tests.benchmarks.network_speed`), eager and compiled. Then `depth_ratio` of 100,000
+tracks over 300 frames with support drawn from the tracks, in blocks, once to warm up on
+a few tracks and once in full; its parts are timed apart: the network runs on the GPU,
+the doubts and the fit of curves on the processor. Largest memory of the device as torch
+saw it.
 """
 
 from __future__ import annotations

@@ -8,9 +8,10 @@ Random windows of 576 support points and some queries go through the network as
 `predict_windows` sends them. Operations are those of matrix products and attention, as
 `torch.utils.flop_counter` counts them; all else (features, rigid motions, norms) takes
 time but counts nothing. ``layers`` is the share of the rate within the transformer's
-layers alone. The rate of the machine is the best of several products of 2048 x 2048 in the
-same precision, taken between the runs of the network, so that both saw the same load.
-Processor time is used on the CPU (over the cores that torch uses), the clock elsewhere.
+layers alone. The rate of the machine is the best of several products of 2048 x 2048 in
+the same precision, taken between the runs of the network, so that both saw the same
+load. Processor time is used on the CPU (over the cores that torch uses), the clock
+elsewhere.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@
 
 ``DIR`` and ``DIR2`` as for `seurat_tracks.evaluation.scorecard`, whose rows these are
 (docs/scores.md): error over the error of "depth stays constant". Rows that were tracked
-from a video have support grids of 24 x 24 points, which are thinned here to every second,
-third and fourth point of each side. Processor time of `depth_ratio`, one case, the best of
-the runs; all settings take turns, so that they see the same load.
+from a video have support grids of 24 x 24 points, which are thinned here to every
+second, third and fourth point of each side. Processor time of `depth_ratio`, one case,
+the best of the runs; all settings take turns, so that they see the same load.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def thinned(case: Case, every: int) -> Case | None:
     if "support_xy" not in ds or ds.sizes["support"] != SIDE**2:
         return None
     # half a step in, so that what is left lies in the middle again
-    kept = np.arange(SIDE**2).reshape(SIDE, SIDE)[every // 2 :: every, every // 2 :: every]
+    kept = np.arange(SIDE**2).reshape(SIDE, SIDE)[
+        every // 2 :: every, every // 2 :: every
+    ]
     return replace(case, ds=ds.isel(support=kept.ravel()))
 
 

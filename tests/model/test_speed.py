@@ -92,9 +92,7 @@ def test_shipped_weights_answer_as_before_they_were_made_fast(
     assert 1e-6 < np.median(far) < 0.3 * np.median(sigma)
 
 
-def test_batches_change_nothing(
-    tracks: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_batches_change_nothing(tracks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     _, answer = tracks
     network = tiny()
     whole = answer(network)
