@@ -185,7 +185,11 @@ def test_progress_counts_every_frame_that_is_looked_at(
         ("cotracker2", {"interp_shape": (30, 50)}, "multiples of 4"),
         ("locotrack", {"model_size": "huge"}, "small or base"),
         ("alltracker", {"image_size": 8}, "64 or more"),
-        ("tapnext", {"pieces": 8}, "no setting pieces; it has weights, repo, device"),
+        (
+            "tapnext",
+            {"pieces": 8},
+            "no setting pieces; it has weights, repo, resolution, device",
+        ),
     ],
 )
 def test_settings_that_make_no_sense(
