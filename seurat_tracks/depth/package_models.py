@@ -69,7 +69,7 @@ class PackageModel:
     kind: Kind = "metric"
     per_focal = False
     has_focal = True
-    dtypes = ("float32", "float16", "bfloat16")
+    dtypes: tuple[str, ...] = ("float32", "float16", "bfloat16")
 
     def __init__(
         self,

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 
 from seurat_tracks.depth import DepthModel
-from seurat_tracks.depth.package_load import load_network
 from seurat_tracks.errors import DepthError
 from tests.trackers.official import checkout, one_thread
 
