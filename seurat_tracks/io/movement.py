@@ -20,7 +20,7 @@ import xarray as xr
 from seurat_tracks._version import __version__
 from seurat_tracks.errors import SchemaError, SeuratTracksError
 from seurat_tracks.io._files import note_lost, writing
-from seurat_tracks.io._hdf5 import errors_of, is_hdf5, open_hdf5
+from seurat_tracks.io._hdf5 import errors_of, holds, is_hdf5
 from seurat_tracks.io.arrays import from_arrays
 from seurat_tracks.io.poses import (
     DEFAULT_INDIVIDUAL,
@@ -365,16 +365,12 @@ def recognises(path: str | os.PathLike[str]) -> bool:
     -------
     bool
     """
-    path = Path(path)
-    if not is_hdf5(path):
-        return False
-    try:
-        with open_hdf5(path, _WHAT) as file:
-            return "position" in file and any(
-                set(p) <= set(file) for p in _PAIRS.values()
-            )
-    except SeuratTracksError:
-        return False
+    return holds(
+        path,
+        lambda file: (
+            "position" in file and any(set(p) <= set(file) for p in _PAIRS.values())
+        ),
+    )
 
 
 class _Grid:

@@ -96,9 +96,7 @@ class CoTracker3Online(CoTracker):
         )
         for begin in range(0, max(length - step, 1), step):
             self._sure.clear()
-            tracks, visible = predictor(
-                video_chunk=chunk(begin), add_support_grid=True
-            )
+            tracks, visible = predictor(video_chunk=chunk(begin), add_support_grid=True)
             seen = self._sure[-1][0, :, :n]
             if order.step > 0:
                 clip.reached(min(begin + 2 * step, length))
