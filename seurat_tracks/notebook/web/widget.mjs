@@ -33,6 +33,11 @@ function render({ model, el }) {
     else question.resolve({ message, buffers });
   };
 
+  const save = (name, value) => {
+    model.set(name, value);
+    model.save_changes();
+  };
+
   const source = {
     async values(name) {
       const { depthSpec } = model.get("meta");
@@ -51,18 +56,21 @@ function render({ model, el }) {
       return buffers?.length ? bytesOf(buffers[0]) : null;
     },
     changed(name, value) {
-      model.set(name, value);
-      // While playing, the kernel hears of the frame a few times a second.
-      if (name !== "frame" || !app.state.playing) {
+      if (name === "frame" && app.state.playing) {
+        // The kernel hears of it a few times a second. Until then the model is left
+        // alone: the kernel's echo of an earlier frame would count as a change of a
+        // later one, and take the explorer back.
+        saving ||= setTimeout(() => {
+          saving = 0;
+          save("frame", model.get("meta").times[app.state.frame]);
+        }, 300);
+        return;
+      }
+      if (name === "frame") {
         clearTimeout(saving);
         saving = 0;
-        model.save_changes();
-      } else if (!saving) {
-        saving = setTimeout(() => {
-          saving = 0;
-          model.save_changes();
-        }, 300);
       }
+      save(name, value);
     },
   };
 
