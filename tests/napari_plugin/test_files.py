@@ -217,11 +217,27 @@ def test_a_store_is_replaced_only_by_its_own_tracks(tmp_path):
     assert st.open(path).sizes["track"] == 1
 
 
-def test_lazy_tracks_are_not_saved_over_what_they_read_from(tmp_path):
-    path = make_lifted(5, 9).seurat.save(tmp_path / "a.zarr")
-    layer = tracks_layer(st.open(path), path)
-    with pytest.raises(SeuratTracksError, match="is being read from"):
-        write_tracks(str(path), [layer])
+def test_lazy_tracks_are_read_before_their_store_is_replaced(tmp_path, monkeypatch):
+    from napari_seurat_tracks import saving
+
+    ds = make_lifted(5, 9)
+    path = ds.seurat.save(tmp_path / "a.zarr")
+    layer, other = (tracks_layer(st.open(path), path) for _ in range(2))
+    session = layer[1]["metadata"][KEY]
+    session.replace(session.dataset.isel(track=[1]), "kept one")
+    with monkeypatch.context() as small:
+        small.setattr(saving, "IN_MEMORY", 100)
+        with pytest.raises(SeuratTracksError, match="is being read from"):
+            write_tracks(str(path), [layer])
+    assert st.open(path).sizes["track"] == 5
+    write_tracks(str(path), [layer])
+    assert session.is_saved
+    # whoever else shows that store still has what was in it, and says it is not saved
+    beside = other[1]["metadata"][KEY]
+    assert beside.dataset["xy"].equals(ds["xy"])
+    assert not beside.is_saved
+    session.undo()
+    assert session.dataset["depth"].equals(ds["depth"])
 
 
 def test_read_only_folders_are_refused_and_left_alone(tmp_path, monkeypatch):
