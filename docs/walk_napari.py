@@ -27,7 +27,8 @@ FIRST, FRAMES, WIDTH, GRID = 140, 32, 480, 16
 """Of the street: where the walk begins, how long it is, its size, and points a side."""
 
 KNOWN = 1.4
-"""Metres between the two points that are picked: made up for the walk."""
+"""Metres between the two points that are picked. Nobody measured the street: the number
+is made up, to show what the tool does, and with it every metre of the walk."""
 
 _log = logging.getLogger("walk")
 
@@ -155,18 +156,17 @@ class Walk:
         assert session is not None
         ds = session.dataset
         frame = int(ds["time"].values[self.frames // 2])
-        widget.picker.session = session
         widget.pick_button.setChecked(True)
         now = ds.sel(time=frame)
         known = now["visible"].values & np.isfinite(now["depth"].values)
         xy = now["xy"].values[known]
         width, height = ds.attrs["frame_size"]
-        from napari_seurat_tracks.timeline import go_to
+        from napari_seurat_tracks.view import view_of
 
-        go_to(self.viewer, session, frame)
+        view_of(self.viewer).go_to(frame)
         for place in ((0.35 * width, 0.45 * height), (0.6 * width, 0.45 * height)):
             near = np.hypot(*(xy - place).T).argmin()
-            widget.picker.click((frame, xy[near][1], xy[near][0]))
+            widget.picker.click((frame, xy[near][1], xy[near][0]), None, [1, 2])
         widget.metres.setText(str(KNOWN))
         widget.apply()
         self._until(lambda: not widget.work.running)
@@ -181,33 +181,35 @@ class Walk:
         widget.saver.save_to(self.store)
         self._until(lambda: not widget.work.running)
         self._say(widget.work.message.text())
+        self._take("napari-walk-2-saved.png")
 
     def reopen(self) -> None:
         """Open the store in the emptied viewer, and look at it in space."""
+        from napari_seurat_tracks._qt.view import ViewWidget
+        from napari_seurat_tracks.view import view_of
+
+        # the dock goes first, and with it what it says of tracks that are gone
+        self.viewer.window.remove_dock_widget(self.inspect_widget)
         self.viewer.layers.clear()
         self._open(self.folder / "street.mp4")
         self._open(self.store)
-        try:
-            from napari_seurat_tracks.view import view_of
-        except ImportError:
-            self._say("no 3D view in this installation")
-        else:
-            view_of(self.viewer).switch(True)
-        self._take("napari-walk-2-space.png")
+        widget = ViewWidget(self.viewer)
+        self.viewer.window.add_dock_widget(widget, name="View", area="right")
+        view = view_of(self.viewer)
+        view.go_to(self.frames * 2 // 3)
+        widget.switch.click()
+        self._take("napari-walk-3-space.png")
 
     def _open(self, path: Path) -> None:
-        """Open a file as a drop on the viewer would; by hand without a reader."""
-        try:
-            self.viewer.open(path, plugin="seurat-tracks")
-        except (ValueError, RuntimeError):
-            import seurat_tracks as st
-            from napari_seurat_tracks.session import Session
-            from napari_seurat_tracks.show import show_session
+        """Open a file as a drop on the viewer would."""
+        from napari.layers import Layer
 
-            if path.suffix == ".zarr":
-                show_session(self.viewer, Session(st.open(path), path))
-            else:
-                self.viewer.add_image(st.open_video(path).data, rgb=True, name="street")
+        from napari_seurat_tracks.read import get_reader
+
+        read = get_reader(str(path))
+        assert read is not None
+        for data in read(str(path)):
+            self.viewer.add_layer(Layer.create(*data))
         self._until(lambda: True)
 
     def _doubtful(self) -> set[Any]:

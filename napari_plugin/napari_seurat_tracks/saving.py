@@ -10,6 +10,8 @@ from napari_seurat_tracks.session import sessions_at
 from seurat_tracks.errors import SeuratTracksError
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from napari_seurat_tracks.session import Session
 
 IN_MEMORY = 2**30
@@ -18,9 +20,13 @@ be saved over while it is shown."""
 
 
 def save_session(
-    session: Session, path: str | os.PathLike[str], *, overwrite: bool = False
+    session: Session,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    ds: xr.Dataset | None = None,
 ) -> Path:
-    """Write the tracks as they are now to a store; the history goes with them.
+    """Write the tracks to a store; the history goes with them.
 
     Parameters
     ----------
@@ -30,6 +36,8 @@ def save_session(
         Folder of the store.
     overwrite
         Replace a store of this package that is there; nothing else ever is.
+    ds
+        The state that is written; by default the one the session is in.
 
     Returns
     -------
@@ -53,7 +61,7 @@ def save_session(
             f"{target}: stores end in .zarr; other formats are written by "
             "File > Save, or ds.seurat.export(path)"
         )
-    ds = session.dataset
+    ds = session.dataset if ds is None else ds
     check_target(target, overwrite=overwrite)
     if target.exists():
         # whoever reads from the very files that are replaced: states to go back to,

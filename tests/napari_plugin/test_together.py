@@ -186,6 +186,7 @@ def test_undo_after_the_dock_was_closed(viewer, inspect, qtbot):
     from qtpy.QtWidgets import QApplication
 
     session = inspect.session
+    view_of(viewer).go_to(0)
     session.select([1, 2])
     press(qtbot, inspect.drop_button)
     settle(qtbot, inspect)
