@@ -61,7 +61,7 @@ class Walk:
         self.pictures, self.folder = pictures, folder
         self.frames, self.grid = frames, grid
         self.viewer = napari.Viewer(show=True) if viewer is None else viewer
-        self.viewer.window.resize(1240, 860)
+        self.viewer.window.resize(1500, 900)
         self.store = folder / "street.zarr"
 
     def run(self) -> None:
@@ -97,9 +97,11 @@ class Walk:
         widget.grid.setValue(self.grid)
         widget.camera.setText("60")
         widget.device.setCurrentIndex(widget.device.findData("cpu"))
+        self._settle()
+        self.viewer.reset_view()
         widget.lift()
         self._until(lambda: self._half_way() or not widget.work.running)
-        self._take("napari-lift.png")
+        self._take("napari-lift.png", wait=0.0)  # while it works
         self._until(lambda: not widget.work.running)
         self._say(widget.work.message.text())
         self.viewer.window.remove_dock_widget(dock)
@@ -128,12 +130,14 @@ class Walk:
         table.sortByColumn(at, Qt.SortOrder.AscendingOrder)
         assert widget.session is not None
         ds = widget.session.dataset
-        # three whose depth changes much, and is known well
+        # three whose depth changes much, is known well, and which are seen for long
         change = abs(ds["log_depth_ratio"]).max("time").values
+        change[ds["visible"].mean("time").values < 0.75] = -1
         change[~(ds["depth_ratio_sigma"].max("time").values < 0.1)] = -1
         show = ds["track"].values[np.argsort(change)[-3:]]
         widget.session.select(show)
         widget.plot.clicked.emit(float(self.frames * 2 // 3))
+        self._settle()
         self._take("napari-inspect.png")
         bad = self._doubtful() - set(show.tolist())
         if 0 < len(bad) < ds.sizes["track"]:
@@ -151,7 +155,11 @@ class Walk:
         from napari_seurat_tracks._qt.anchor import AnchorWidget
 
         widget = AnchorWidget(self.viewer)
-        dock = self.viewer.window.add_dock_widget(widget, name="Anchor", area="left")
+        dock = self.viewer.window.add_dock_widget(
+            widget, name="Anchor", area="right", tabify=True
+        )
+        widget.show()
+        dock.raise_()
         session = widget.session
         assert session is not None
         ds = session.dataset
@@ -171,6 +179,7 @@ class Walk:
         widget.apply()
         self._until(lambda: not widget.work.running)
         self._say(widget.work.message.text())
+        self._settle()
         self._take("napari-anchor.png")
         widget.pick_button.setChecked(False)
         self.viewer.window.remove_dock_widget(dock)
@@ -197,6 +206,7 @@ class Walk:
         self.viewer.window.add_dock_widget(widget, name="View", area="right")
         view = view_of(self.viewer)
         view.go_to(self.frames * 2 // 3)
+        self._settle()
         widget.switch.click()
         self._take("napari-walk-3-space.png")
 
@@ -229,10 +239,16 @@ class Walk:
                 raise TimeoutError("the walk got stuck")
             time.sleep(0.01)
 
-    def _take(self, name: str) -> None:
-        """Take a picture of the whole window, with few colours."""
-        end = time.monotonic() + 0.8
+    def _settle(self, wait: float = 0.8) -> None:
+        """Wait until the window has laid itself out and drawn."""
+        end = time.monotonic() + wait
         self._until(lambda: time.monotonic() > end)
+
+    def _take(self, name: str, wait: float = 0.8) -> None:
+        """Take a picture of the whole window, with few colours."""
+        if self.viewer.dims.ndisplay == 2:
+            self.viewer.reset_view()
+        self._settle(wait)
         if self.pictures is None:
             return
         from PIL import Image

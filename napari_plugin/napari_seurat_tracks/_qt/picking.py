@@ -114,12 +114,14 @@ class Picker(QObject):
             size=size,
             face_color="transparent",
             border_color="#ff5050",
-            border_width=0.15,
+            border_width=0.2,
             features={"track": names},
             text={
                 "string": "{track}",
-                "color": "#ff5050",
-                "translation": [0.0] * (len(places[0]) - 1) + [size],
+                "color": "white",
+                "size": 14,
+                "anchor": "upper_left",
+                "translation": [0.0] * (len(places[0]) - 2) + [0.5 * size] * 2,
             },
             metadata={PART: ("marks", self.session)},
         )
