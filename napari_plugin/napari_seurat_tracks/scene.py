@@ -527,7 +527,9 @@ class Scene:
         pose = self._pose(self.stage.position(self.frame))
         known = pose is None or bool(np.isfinite(pose).all())
         if self._show("picture", known and image is not None):
-            layer.texture = image
+            # its corners are where they were
+            with _unrefreshed(layer):
+                layer.texture = image
 
     def _draw_bars(self, at: int | None) -> None:
         if not self._show("bars", self.look.bars and at is not None):
@@ -684,6 +686,16 @@ def _blank(layer: Layer, space: Space) -> None:
     layer.border_color[:] = _CLEAR
     layer.size[:] = 0.0
     layer.shown[:] = False
+
+
+def _unrefreshed(layer: Layer) -> Any:
+    """Let setters send their own event alone, not everything there is of a layer.
+
+    A seventh of the time of a step through a video. Other versions of napari may have
+    no such way, and then it takes longer.
+    """
+    block = getattr(layer, "_block_refresh", contextlib.nullcontext)
+    return block()
 
 
 def _redraw(layer: Layer) -> None:

@@ -360,7 +360,6 @@ class View:
             else:
                 scene.session.select([*kept, found])
 
-
     def track_at(
         self,
         scene: Scene,

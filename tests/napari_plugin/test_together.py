@@ -143,7 +143,9 @@ def test_two_sessions_in_one_viewer(viewer, inspect, qtbot):
             assert inspect.session is scene.session  # and it stays the one
             settle(qtbot, inspect)
             assert track not in scene.session.dataset["track"].values
-            assert len(scene.layers["heads"].data) == scene.session.dataset.sizes["track"]
+            assert (
+                len(scene.layers["heads"].data) == scene.session.dataset.sizes["track"]
+            )
             press(qtbot, inspect.undo_button)
             settle(qtbot, inspect)
     assert one.dataset.sizes["track"] == 6
@@ -286,7 +288,9 @@ def test_the_sample_twice(viewer, qtbot):
     view.switch(True)
     assert all(scene.in_3d for scene in view.scenes)
     widget = open_inspect(viewer, qtbot)
-    press(qtbot, widget.saver.save_button)  # never over what is installed: it asks where
+    press(
+        qtbot, widget.saver.save_button
+    )  # never over what is installed: it asks where
     assert widget.saver.dialog.isVisible()
     widget.saver.dialog.reject()
     view.switch(False)
