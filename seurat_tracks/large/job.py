@@ -99,7 +99,7 @@ class Job:
 
     def prepared(self, ds: xr.Dataset, *, support: bool = True) -> Any:
         """Plan the windows, with the support that was drawn; or to draw it."""
-        from seurat_tracks.lift import prepare
+        from seurat_tracks.ratios.prepare import prepare
 
         drawn = None
         if support and "support_xy" not in ds:

@@ -146,9 +146,9 @@ def _check_settings(settings: dict[str, Any]) -> None:
     """Refuse what is no setting of `lift3d`, or cannot be meant for many inputs."""
     import inspect
 
-    from seurat_tracks.lift import _check_settings as check
     from seurat_tracks.lift import lift3d
     from seurat_tracks.model.pretrained import load_model
+    from seurat_tracks.ratios.settings import check_settings
 
     known = set(inspect.signature(lift3d).parameters) - {"ds", "video", "progress"}
     unknown = sorted(set(settings) - known)
@@ -157,7 +157,7 @@ def _check_settings(settings: dict[str, Any]) -> None:
             f"{', '.join(unknown)}: no such setting; there are "
             f"{', '.join(sorted(known))}"
         )
-    check(
+    check_settings(
         settings.get("fuse", "windows"),
         settings.get("strides"),
         settings.get("iterations"),

@@ -205,8 +205,8 @@ def _plan(client: Any, source: Path, target: Path, **settings: Any) -> tuple[Job
     from seurat_tracks.cameras.poses import check_poses
     from seurat_tracks.depth import AtTracks, Known, resolve_depth
     from seurat_tracks.io.store import chunk_sizes, open_store
-    from seurat_tracks.lift import validate_settings
     from seurat_tracks.model.pretrained import find_weights, load_model, shipped_models
+    from seurat_tracks.ratios.settings import validate_settings
     from seurat_tracks.workers import device_of_workers
 
     source = source.expanduser().resolve()
