@@ -104,7 +104,7 @@ def _on_workers(
     # pure=False: the same call may be made again after its files were removed
     futures = {client.submit(work, item, pure=False): item for item in items}
     try:
-        for future in as_completed(list(futures)):
+        for future in as_completed(list(futures), loop=client.loop):
             yield futures[future], future.result()
     except lost as error:
         raise LostWorkers(

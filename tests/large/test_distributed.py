@@ -27,7 +27,7 @@ def client() -> Iterator[Any]:
     """Two workers that are threads of this process."""
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -106,7 +106,7 @@ def test_workers_that_do_not_see_the_folder_are_refused(
 def test_a_scheduler_without_workers_is_refused(tmp_path: Path) -> None:
     with (
         distributed.LocalCluster(
-            n_workers=0, processes=False, dashboard_address=None
+            n_workers=0, processes=False, dashboard_address=":0"
         ) as cluster,
         pytest.raises(SeuratTracksError, match="has no workers"),
         workers.connected(cluster.scheduler_address, timeout=0.5),
@@ -124,7 +124,7 @@ def test_killed_workers_and_killed_runs_lose_nothing(
     target.rename(tmp_path / "right.zarr")
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None
+            n_workers=2, threads_per_worker=1, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster) as client,
         pytest.MonkeyPatch.context() as patch,
