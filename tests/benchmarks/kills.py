@@ -160,7 +160,8 @@ class Bench:
     def _by_workers(self, kind: str) -> tuple[bool, int]:
         from seurat_tracks.errors import SeuratTracksError
 
-        client = self.cluster.client()
+        # one that was killed before may still be starting again
+        client = self.cluster.client(max(1, self.cluster.workers - 1))
         workers = list(client.run(os.getpid).values())
         one = self.draw.choice(workers)
         kill = self.cluster.kill_scheduler
@@ -217,6 +218,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="for the stores; temporary else")
     args = parser.parse_args()
+    # so that the processes below end with this one
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     out, begin = sys.stdout, time.perf_counter()
     with (
         tempfile.TemporaryDirectory(dir=args.folder) as name,
