@@ -2,10 +2,10 @@
 
     unshare --user --map-root-user --mount python -m tests.large.full_disk FOLDER
 
-The disk is one of memory, seen in these namespaces alone. Writes one line of JSON for each size of the disk, given as a share of what the lift
-needs: what the error said, how many regions were kept, whether anything was at the
-target, and whether the run after more room was made ended with the bytes of an
-undisturbed one.
+The disk is one of memory, seen in these namespaces alone. Writes one line of JSON for
+each size of it, a share of what the lift needs: what the error said, how many regions
+were kept, whether anything was at the target, and whether the run after more room was
+made ended with the bytes of an undisturbed one.
 """
 
 from __future__ import annotations
