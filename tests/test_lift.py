@@ -279,9 +279,9 @@ def test_bad_tracks_are_refused(
 def test_bad_settings_are_refused_before_any_work(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from seurat_tracks import lift
+    from seurat_tracks.ratios import graph
 
-    monkeypatch.setattr(lift, "_lift_block", None)
+    monkeypatch.setattr(graph, "lift_block", None)
     good = tracks()
     with pytest.raises(SeuratTracksError, match="fuse"):
         good.seurat.depth_ratio(fuse="magic")
@@ -320,11 +320,11 @@ def test_an_interrupt_ends_lazy_work_soon(tmp_path: Path) -> None:
     out = tracks(40, 60).chunk({"track": 20}).seurat.depth_ratio()
     real, calls = fusion.pause_point, []
 
-    def interrupted() -> None:
+    def interrupted(*what: str) -> None:
         calls.append(1)
         if len(calls) == 5:
             raise KeyboardInterrupt
-        real()
+        real(*what)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fusion, "pause_point", interrupted)
@@ -385,16 +385,16 @@ def long_tracks(n: int = 9, frames: int = 70) -> xr.Dataset:
 
 def counted(patch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """Tracks and windows of every call of the network."""
-    from seurat_tracks import lift
+    from seurat_tracks.ratios import blocks
 
     calls: list[tuple[int, int]] = []
-    real = lift._predicted
+    real = blocks._predicted
 
     def predicted(xy: np.ndarray, *args: Any, **kwargs: Any) -> Any:
         calls.append((len(xy), len(kwargs["plan"])))
         return real(xy, *args, **kwargs)
 
-    patch.setattr(lift, "_predicted", predicted)
+    patch.setattr(blocks, "_predicted", predicted)
     return calls
 
 
@@ -402,11 +402,11 @@ def counted(patch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 def test_pieces_of_time_do_not_matter(
     monkeypatch: pytest.MonkeyPatch, fuse: str
 ) -> None:
-    from seurat_tracks import lift
+    from seurat_tracks.ratios import prepare
 
     ds = long_tracks().assign_attrs(cuts=[45])
     whole = ds.seurat.depth_ratio(fuse=fuse)
-    monkeypatch.setattr(lift, "PIECE_FRAMES", 16)
+    monkeypatch.setattr(prepare, "PIECE_FRAMES", 16)
     calls = counted(monkeypatch)
     lazy = ds.chunk({"track": 4, "time": 11}).seurat.depth_ratio(fuse=fuse).compute()
     assert len({w for _, w in calls}) > 1
@@ -427,10 +427,11 @@ def test_outputs_computed_together_are_one_pass_of_the_network(
 def test_a_judged_source_holds_no_chunk_for_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from seurat_tracks import lift, robust
+    from seurat_tracks import robust
+    from seurat_tracks.ratios import prepare
 
     monkeypatch.setattr(robust, "MOST_TRACKS", 5)
-    monkeypatch.setattr(lift, "_LARGE", 0)  # reads large tracks twice
+    monkeypatch.setattr(prepare, "_LARGE", 0)  # reads large tracks twice
     ds = long_tracks(20, 20)
     depth = np.random.default_rng(1).uniform(2, 3, (20, 20)).astype(np.float32)
     depth = xr.DataArray(depth, dims=("track", "time"))

@@ -24,6 +24,7 @@ def each(
     client: Any = None,
     *,
     threads: int = 1,
+    lost: Callable[[Any], Any] | None = None,
 ) -> Generator[tuple[Any, Any], None, None]:
     """Do the same with every item, in any order.
 
@@ -37,6 +38,9 @@ def each(
         A `distributed.Client`; None works in this process.
     threads
         How many items are worked on at once in this process.
+    lost
+        Takes an item whose workers died again and again, and gives its result; None
+        ends there.
 
     Yields
     ------
@@ -54,7 +58,7 @@ def each(
     if client is None:
         yield from _in_threads(work, items, threads)
     else:
-        yield from _on_workers(work, items, client)
+        yield from _on_workers(work, items, client, lost)
 
 
 def cores() -> int:
@@ -95,18 +99,28 @@ def _in_threads(
 
 
 def _on_workers(
-    work: Callable[[Any], Any], items: Sequence[Any], client: Any
+    work: Callable[[Any], Any],
+    items: Sequence[Any],
+    client: Any,
+    lost: Callable[[Any], Any] | None,
 ) -> Generator[tuple[Any, Any], None, None]:
     from distributed import CancelledError, KilledWorker, as_completed
     from distributed.comm.core import CommClosedError
 
-    lost = (CancelledError, CommClosedError, KilledWorker)
+    gone = (CancelledError, CommClosedError, KilledWorker)
     # pure=False: the same call may be made again after its files were removed
     futures = {client.submit(work, item, pure=False): item for item in items}
     try:
-        for future in as_completed(list(futures)):
-            yield futures[future], future.result()
-    except lost as error:
+        for future in as_completed(list(futures), loop=client.loop):
+            item = futures[future]
+            try:
+                result = future.result()
+            except KilledWorker:
+                if lost is None:
+                    raise
+                result = lost(item)
+            yield item, result
+    except gone as error:
         raise LostWorkers(
             f"the Dask scheduler or its workers went away ({type(error).__name__}: "
             f"{str(error)[:200]})"

@@ -89,7 +89,12 @@ def read_inputs(sources: Any) -> list[Input]:
             faults.append(f"{one.path}: {one.name!r} cannot be the name of a store")
         # names that differ in case alone are one file on many disks
         key = one.name.casefold()
-        if key in owner:
+        if owner.get(key) == one.path:
+            faults.append(
+                f"{one.path} is listed twice with the name {one.name}: leave one out, "
+                "or give names, in a table with the columns path and name"
+            )
+        elif key in owner:
             faults.append(
                 f"{owner[key]} and {one.path} would both be written to "
                 f"{one.name}.zarr: give them names, in a table with the columns path "

@@ -71,7 +71,7 @@ class Job:
         Attributes of the tracks, with the camera.
     depth
         None, a depth that a person states, or `Measured`.
-    model, device, fuse, strides, iterations, anchor, affine, poses
+    model, device, fuse, strides, iterations, precision, compile, anchor, affine, poses
         As for `seurat_tracks.lift3d`; the device is one of those who do the work.
     """
 
@@ -86,6 +86,8 @@ class Job:
     fuse: Any
     strides: tuple[int, ...] | None
     iterations: int | None
+    precision: Any
+    compile: bool
     anchor: Any
     affine: Any
     poses: Any = field(default=None, compare=False)
@@ -99,7 +101,7 @@ class Job:
 
     def prepared(self, ds: xr.Dataset, *, support: bool = True) -> Any:
         """Plan the windows, with the support that was drawn; or to draw it."""
-        from seurat_tracks.lift import prepare
+        from seurat_tracks.ratios.prepare import prepare
 
         drawn = None
         if support and "support_xy" not in ds:
@@ -118,6 +120,8 @@ class Job:
             fuse=self.fuse,
             strides=self.strides,
             iterations=self.iterations,
+            precision=self.precision,
+            compile=self.compile,
             support=drawn,
         )
 

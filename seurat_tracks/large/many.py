@@ -15,6 +15,7 @@ from seurat_tracks.errors import SeuratTracksError, StoreError
 from seurat_tracks.large import engine
 from seurat_tracks.large.identity import digest, of_file
 from seurat_tracks.large.inputs import Input, read_inputs
+from seurat_tracks.large.work import alone_at
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,7 +92,8 @@ def lift_many(
     SeuratTracksError
         Before any work: if the inputs are not right (see `read_inputs`), a setting is
         unknown or wrong, the folder cannot be written to, outputs of other settings are
-        there, or the scheduler does not answer. Later: if it goes away.
+        there, another process is lifting to this folder, or the scheduler does not
+        answer. Later: if it goes away.
     """
     import pandas as pd
     from tqdm.auto import tqdm
@@ -111,9 +113,9 @@ def lift_many(
         _refuse_others(items, there, overwrite)
         folder.mkdir(exist_ok=True)
         if client is not None:
-            from seurat_tracks.large.to_store import _check_reach
+            from seurat_tracks.large.to_store import check_reach
 
-            _check_reach(client, [folder])
+            check_reach(client, [folder, *{one.path.parent: 0 for one in inputs}])
         rows = {item.target: _row(item, "was there") for item in there}
         todo = [item for item in items if item.target not in rows]
         bar = tqdm(total=len(items), desc="videos", unit="video", disable=not progress)
@@ -123,8 +125,14 @@ def lift_many(
             return pd.DataFrame(made, columns=list(COLUMNS))
 
         try:
-            with bar, closing(engine.each(_do, todo, client)) as done:
+            each = engine.each(_do, todo, client, lost=_lost)
+            with (
+                alone_at(folder, folder / ".lift-many.lock"),
+                bar,
+                closing(each) as done,
+            ):
                 bar.update(len(there))
+                _write(table(), folder)
                 for item, row in done:
                     rows[item.target] = row
                     failed = sum(r["status"] == "failed" for r in rows.values())
@@ -136,19 +144,16 @@ def lift_many(
                 f"{error}. {len(rows)} of {len(items)} are finished; the same call, or "
                 "the same command, does the rest"
             ) from error
-        finally:
-            result = table()
-            _write(result, folder)
-    return result
+    return table()
 
 
 def _check_settings(settings: dict[str, Any]) -> None:
     """Refuse what is no setting of `lift3d`, or cannot be meant for many inputs."""
     import inspect
 
-    from seurat_tracks.lift import _check_settings as check
     from seurat_tracks.lift import lift3d
     from seurat_tracks.model.pretrained import load_model
+    from seurat_tracks.ratios.settings import check_settings
 
     known = set(inspect.signature(lift3d).parameters) - {"ds", "video", "progress"}
     unknown = sorted(set(settings) - known)
@@ -157,7 +162,7 @@ def _check_settings(settings: dict[str, Any]) -> None:
             f"{', '.join(unknown)}: no such setting; there are "
             f"{', '.join(sorted(known))}"
         )
-    check(
+    check_settings(
         settings.get("fuse", "windows"),
         settings.get("strides"),
         settings.get("iterations"),
@@ -295,7 +300,7 @@ def _do(item: _Item) -> dict[str, Any]:
     begin = time.perf_counter()
     try:
         size = _lifted(item)
-    except (SeuratTracksError, OSError, ValueError, RuntimeError, ImportError) as error:
+    except Exception as error:
         from seurat_tracks.interrupt import Interrupted
 
         if isinstance(error, Interrupted):
@@ -307,6 +312,12 @@ def _do(item: _Item) -> dict[str, Any]:
     return _row(
         item, "done", tracks=size["track"], frames=size["time"], seconds=seconds
     )
+
+
+def _lost(item: _Item) -> dict[str, Any]:
+    """Row of an input that ends every worker that tries it."""
+    row = _row(item, "failed")
+    return {**row, "error": "its worker died, again and again; has it enough memory?"}
 
 
 def _lifted(item: _Item) -> Mapping[Any, int]:

@@ -11,24 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from seurat_tracks._version import __version__
 from seurat_tracks.errors import SeuratTracksError, StoreError
 from seurat_tracks.large import engine
-from seurat_tracks.large.identity import digest, of_array, of_source, of_store
-from seurat_tracks.large.job import (
-    BYTES,
-    MEASURED_AT_ONCE,
-    Job,
-    Measured,
-    Step,
-    do,
-    task_tracks,
-    whole,
-)
+from seurat_tracks.large.identity import of_store
+from seurat_tracks.large.job import BYTES, MEASURED_AT_ONCE, Job, Step, do, whole
+from seurat_tracks.large.plan import plan
 from seurat_tracks.large.work import Work
 
 if TYPE_CHECKING:
     import xarray as xr
+
+    from seurat_tracks.model.speed import Precision
 
 DEFAULTS: dict[str, Any] = {
     "depth": None,
@@ -42,6 +35,8 @@ DEFAULTS: dict[str, Any] = {
     "fuse": "windows",
     "strides": None,
     "iterations": None,
+    "precision": "auto",
+    "compile": False,
 }
 """Settings of a lift where nothing else is said."""
 
@@ -68,6 +63,8 @@ def lift_store(
     fuse: Any = "windows",
     strides: Sequence[int] | None = None,
     iterations: int | None = None,
+    precision: Precision = "auto",
+    compile: bool = False,
 ) -> Path:
     """Lift a store of tracks to 3D, into another store; resumed if interrupted.
 
@@ -94,7 +91,7 @@ def lift_store(
     progress
         Show a bar.
     depth, video, intrinsics, poses, anchor, affine, model, device, fuse, strides, \
-iterations
+iterations, precision, compile
         As for `seurat_tracks.lift3d`. A depth source other than numbers is sampled
         first, by this process.
 
@@ -109,7 +106,8 @@ iterations
     StoreError
         Before any work: if `source` is no store, `target` is `source`, exists or cannot
         be written to, or an unfinished lift of other input or settings is there. Later:
-        if the disk is full, or scheduler or workers went away; what is done is kept.
+        if the disk is full, `source` was changed meanwhile, or scheduler or workers
+        went away; what is done is kept.
     SeuratTracksError
         Before any work: if the scheduler does not answer or has no workers.
     SchemaError, WeightsError, DepthError, CameraError
@@ -129,6 +127,8 @@ iterations
         "fuse": fuse,
         "strides": strides,
         "iterations": iterations,
+        "precision": precision,
+        "compile": compile,
     }
     _check_paths(source, target, overwrite=overwrite)
     with connected(scheduler) as client:
@@ -162,7 +162,7 @@ def lift_with(
     many tasks this process works on at once, where it works itself.
     """
     place = _check_paths(source, target, overwrite=overwrite)
-    job, measure = _plan(client, Path(source), place, **settings)
+    job, measure = plan(client, Path(source), place, **settings)
     work = job.work
     if not work.done("checked"):
         from seurat_tracks.schema import validate_for_lift
@@ -170,10 +170,10 @@ def lift_with(
         validate_for_lift(job.tracks())
     with work.locked():
         work.open(resume=resume)
-        work.mark("checked")
-        if client is not None:
-            _check_reach(client, [Path(source).resolve(), work.folder])
         with _explained(work):
+            work.mark("checked")
+            if client is not None:
+                check_reach(client, [job.source, work.folder])
             _run(
                 job,
                 measure,
@@ -197,77 +197,6 @@ def _check_paths(source: Any, target: Any, *, overwrite: bool) -> Path:
         )
     check_target(target, overwrite=overwrite)
     return there
-
-
-def _plan(client: Any, source: Path, target: Path, **settings: Any) -> tuple[Job, Any]:
-    """Check input and settings; give the job, and the source that is to be sampled."""
-    from seurat_tracks import scale
-    from seurat_tracks.cameras.poses import check_poses
-    from seurat_tracks.depth import AtTracks, Known, resolve_depth
-    from seurat_tracks.io.store import chunk_sizes, open_store
-    from seurat_tracks.lift import validate_settings
-    from seurat_tracks.model.pretrained import find_weights, load_model, shipped_models
-    from seurat_tracks.workers import device_of_workers
-
-    source = source.expanduser().resolve()
-    ds = open_store(source)
-    anchor, poses = settings["anchor"], settings["poses"]
-    choices = {k: settings[k] for k in ("fuse", "strides", "iterations")}
-    validate_settings(ds, **choices)
-    if choices["strides"] is not None:
-        choices["strides"] = tuple(int(s) for s in choices["strides"])
-    depth = resolve_depth(settings["depth"], video=settings["video"], affine=True)
-    affine = scale.affine_of(depth, settings["affine"])
-    ds = scale.set_intrinsics(ds, settings["intrinsics"])
-    matrices = None if poses is None else check_poses(ds, poses)
-    path = find_weights(settings["model"])
-    info = load_model(path)
-    device = device_of_workers(settings["device"], client)
-    n, T = ds.sizes["track"], ds.sizes["time"]
-    task = task_tracks(T)
-    region = max(chunk_sizes(n, T)["track"], task)
-    facts = {
-        "format": "seurat-tracks lift 1",
-        "seurat-tracks": __version__,
-        "input": of_store(source),
-        "camera": digest([repr(ds.attrs.get(k)) for k in _CAMERA]),
-        "poses": None if matrices is None else of_array(matrices),
-        "depth": of_source(depth),
-        "anchor": anchor,
-        "affine": affine,
-        "model": info.hash,
-        "device": device.split(":")[0],
-        "region": [region, task],
-        **choices,
-    }
-    stated = scale.is_stated(depth)
-    small: Any = depth
-    if not stated:
-        assert depth is not None
-        metric = bool(depth.metric)
-        small = Measured(depth.name, depth.licence, metric, depth.span)
-    job = Job(
-        source=source,
-        work=Work(target, facts),
-        region=region,
-        task=task,
-        attrs=dict(ds.attrs),
-        depth=small,
-        model=info.name if info.name in shipped_models() else str(path.resolve()),
-        device=device,
-        anchor=anchor,
-        affine=affine,
-        poses=poses,
-        **choices,
-    )
-    # what does not fit shows here, not in the first task; one track tells it of maps
-    probe = ds if isinstance(depth, AtTracks | Known) else ds.isel(track=slice(1))
-    probe = probe.assign(log_depth_ratio=probe["visible"].astype(np.float32))
-    scale.anchor(probe, depth, anchor, affine=affine)
-    return job, None if stated else depth
-
-
-_CAMERA = ("intrinsics", "intrinsics_source", "distortion", "lens")
 
 
 def _run(
@@ -317,6 +246,12 @@ def _run(
         for step, _ in it:
             if step.name == "lift":
                 bar.update(min(job.region, n - bar.n))
+    if of_store(job.source) != work.facts["input"]:
+        raise StoreError(
+            f"{work.target}: {job.source} was changed while it was lifted, so parts of "
+            "the result are of the old tracks. Begin anew, with resume=False "
+            "(--restart)"
+        )
     check_target(work.target, overwrite=overwrite)
     finish(whole(job), work.store, work.target, work.backup)
     work.remove()
@@ -363,7 +298,7 @@ def _measure(job: Job, ds: xr.Dataset, source: Any, *, progress: bool) -> None:
         work.mark(f"measure-{begin:09d}")
 
 
-def _check_reach(client: Any, paths: list[Path]) -> None:
+def check_reach(client: Any, paths: Sequence[Path]) -> None:
     """Refuse workers that do not see the folders."""
     answers = client.run(_unseen, [str(p) for p in paths])
     for worker, missing in answers.items():
@@ -386,9 +321,9 @@ def _explained(work: Work) -> Iterator[None]:
         yield
     except engine.LostWorkers as error:
         raise StoreError(f"{work.target}: {error}. {_kept(work)}") from error
-    except SeuratTracksError as error:
+    except SeuratTracksError:
         # what cannot be lifted leaves nothing behind
-        if not isinstance(error, StoreError) and not any(work.finished()):
+        if not work.finished():
             work.remove()
         raise
     except Exception as error:

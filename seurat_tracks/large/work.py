@@ -85,37 +85,48 @@ class Work:
             new.write_text(json.dumps(self.facts, indent=1, sort_keys=True))
             new.replace(facts)
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other processes out; the lock goes with this process, however it ends.
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Keep other processes out of the target while this block runs.
 
         Raises
         ------
         StoreError
             If another process is lifting to this target now.
         """
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self.target.with_name(f".{self.target.name}.lock"), timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise StoreError(
-                f"{self.target}: another process is lifting to it now; wait for it, or "
-                "choose another path"
-            ) from error
-        try:
-            yield
-        finally:
-            # removed while it is held: whoever comes next makes a file of their own
-            with contextlib.suppress(OSError):
-                Path(lock.lock_file).unlink()
-            lock.release()
+        return alone_at(self.target, self.target.with_name(f".{self.target.name}.lock"))
 
     def remove(self) -> None:
         """Delete the folder, and a replaced store whose deletion was cut short."""
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.rmtree(self.backup, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def alone_at(target: Path, lock_file: Path) -> Iterator[None]:
+    """Keep other processes out; the lock goes with this process, however it ends.
+
+    Raises
+    ------
+    StoreError
+        If another process is lifting to the target now.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(lock_file, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise StoreError(
+            f"{target}: another process is lifting to it now; wait for it, or choose "
+            "another path"
+        ) from error
+    try:
+        yield
+    finally:
+        # removed while it is held: whoever comes next makes a file of their own
+        with contextlib.suppress(OSError):
+            lock_file.unlink()
+        lock.release()
 
 
 def unfinished(target: Path) -> list[Path]:

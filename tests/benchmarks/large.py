@@ -1,16 +1,24 @@
 """Lift a store larger than memory into another: time, and the peak of each process.
 
     python -m tests.benchmarks.large [--tracks 4096 8192] [--frames 2000]
-        [--support 24] [--model tiny] [--workers 0] [--threads N] [--folder DIR]
+        [--support 24] [--strides 1 2 4 8 16] [--model tiny] [--workers 0]
+        [--threads N] [--folder DIR]
 
-The whole of it is ``--tracks 100000``. Points stand in a street that a camera drives
-along; positions are float32, made and stored region by region. Every size is lifted
-(ratios, anchor, depth, xyz) in a process of its own, whose largest resident set is
-shown; with ``--workers`` by that many Dask workers of one thread each, of which the
-largest is shown. ``--support N`` stores N support points for each window with the
-tracks; 0 lets support be drawn from the tracks. ``--model tiny`` is a random network,
-which shows the size; ``auto`` the real one. ``MB each 1000`` is how much of the peak
-more tracks account for.
+The whole of it is ``--tracks 100000 --model none --strides 1 2 4 --folder DIR``.
+Points stand in a street that a camera drives along; positions are float32, made and
+stored region by region. Every size is lifted (ratios, anchor, depth, xyz) in a process
+of its own, whose largest resident set is shown; with ``--workers`` by that many Dask
+workers of one thread each, of which the largest is shown. ``--support N`` stores N
+support points for each window with the tracks; 0 lets support be drawn from them.
+
+``--model none`` is no network but a short cut: the depth of a point that stands still,
+by how far it has come from the middle of the image, which is right in this street. All
+else is what it always is. ``tiny`` is a random network of the least size, ``auto`` the
+real one. Fewer ``--strides`` make curves quicker to fit. ``MB each 1000`` is how much
+of the peak more tracks account for.
+
+With ``--folder`` what was made stays there until it is lifted: the same command goes on
+after an interrupt, and says how much was there. Without, nothing is left.
 """
 
 from __future__ import annotations
@@ -22,6 +30,8 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import ExitStack
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -37,13 +47,17 @@ CHUNK = 1024
 
 
 class Run(NamedTuple):
-    """What a run took: seconds of the clock and of the processors, MB at the peak."""
+    """What a run took: seconds of the clock and of the processors, MB at the peak.
+
+    ``there`` is the share of the tracks that an earlier run had lifted.
+    """
 
     tracks: int
     frames: int
     seconds: float
     processor: float
     peak: float
+    there: float
 
 
 def points(n: int, frames: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -64,7 +78,13 @@ def points(n: int, frames: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarra
     return xy, visible
 
 
-def make_store(path: Path, tracks: int, frames: int, support: int) -> None:
+def make_store(
+    path: Path,
+    tracks: int,
+    frames: int,
+    support: int,
+    strides: Sequence[int] | None = None,
+) -> None:
     """Write tracks that never were in memory together."""
     import dask
     import dask.array as da
@@ -110,7 +130,7 @@ def make_store(path: Path, tracks: int, frames: int, support: int) -> None:
         attrs=empty.attrs,
     )
     if support:
-        plan = plan_windows(frames)
+        plan = plan_windows(frames, strides=strides)
         steps = np.maximum(plan.frames, 0)
         places, seen = points(support, time_axis, 10**9)
         ds = ds.assign(
@@ -154,6 +174,27 @@ def tiny_weights(path: Path) -> Path:
     return path
 
 
+def take_short_cut() -> None:
+    """Let this process answer without a network."""
+    import torch
+
+    from seurat_tracks.model import pretrained
+    from seurat_tracks.model.network import Prediction
+
+    class ShortCut(torch.nn.Linear):
+        even_batches = False
+
+        def encode_support(self, *args: Any, **kwargs: Any) -> None:
+            return None
+
+        def query(self, xy: Any, visible: Any, state: None) -> list[Prediction]:
+            away = xy.norm(dim=-1).nan_to_num(1.0).clamp_min(0.01).log()
+            ratio = torch.where(visible, away[..., :1] - away, 0.0)
+            return [Prediction(ratio, torch.full_like(ratio, -3.0))]
+
+    pretrained.cached_network = lambda *args: ShortCut(1, 1)  # type: ignore[assignment]
+
+
 def peak() -> float:
     """Largest resident set of this process so far, MB."""
     unit = 2**20 if sys.platform == "darwin" else 2**10
@@ -167,37 +208,55 @@ def processor() -> float:
 
 def lift(
     source: Path, target: Path, model: str, workers: int, threads: int | None
-) -> tuple[float, float, float]:
-    """Lift a store; seconds, processor seconds, and the peak of the largest process."""
+) -> tuple[float, float, float, float]:
+    """Lift a store, as `Run` tells it after the sizes."""
     import torch
 
     from seurat_tracks.large.to_store import DEFAULTS, lift_with
 
     if threads:
         torch.set_num_threads(threads)
+    shortened = model == "none"
     settings = {
         **DEFAULTS,
         "depth": 10.0,
         "intrinsics": (FOCAL, FOCAL, *((np.array(SIZE) - 1) / 2)),
-        "model": model,
+        "model": "auto" if shortened else model,
         "device": "cpu",
     }
+    there = lifted(source, target)
     if not workers:
+        if shortened:
+            take_short_cut()
         start, worked = time.perf_counter(), processor()
         lift_with(None, source, target, threads=threads, progress=True, **settings)
-        return time.perf_counter() - start, processor() - worked, peak()
+        return time.perf_counter() - start, processor() - worked, peak(), there
     from distributed import Client, LocalCluster
 
     cluster = LocalCluster(
-        n_workers=workers, threads_per_worker=1, dashboard_address=None
+        n_workers=workers, threads_per_worker=1, dashboard_address=":0"
     )
     with cluster, Client(cluster) as client:
+        if shortened:
+            client.run(take_short_cut)
         before = sum(client.run(processor).values())
         start = time.perf_counter()
         lift_with(client, source, target, progress=True, **settings)
         seconds = time.perf_counter() - start
         worked = sum(client.run(processor).values()) - before
-        return seconds, worked, max(peak(), *client.run(peak).values())
+        return seconds, worked, max(peak(), *client.run(peak).values()), there
+
+
+def lifted(source: Path, target: Path) -> float:
+    """Share of the regions that an interrupted lift has done."""
+    from seurat_tracks.io.store import chunk_sizes, open_store
+    from seurat_tracks.large.job import task_tracks
+
+    ds = open_store(source, chunks=None)
+    n, frames = ds.sizes["track"], ds.sizes["time"]
+    region = max(chunk_sizes(n, frames)["track"], task_tracks(frames))
+    done = list(target.parent.glob(f".{target.name}.*.partial/done/lift-*"))
+    return len(done) / -(-n // region)
 
 
 def measure(
@@ -205,24 +264,25 @@ def measure(
     frames: int,
     *,
     support: int,
+    strides: Sequence[int] | None,
     model: str,
     workers: int,
     threads: int | None,
     folder: Path,
 ) -> Run:
     """Make a store and lift it, each in a process of its own; remove both."""
-    source, target = folder / "tracks.zarr", folder / "lifted.zarr"
+    name = f"{tracks}-{frames}-{support}-{'-'.join(map(str, strides or ['usual']))}"
+    source, target = folder / f"tracks-{name}.zarr", folder / f"lifted-{name}.zarr"
     spawn = get_context("spawn")
-    try:
+    if not source.exists():
         with spawn.Pool(1) as pool:
-            pool.apply(make_store, (source, tracks, frames, support))
-        with spawn.Pool(1) as pool:
-            pool.apply(_undo_daemon)
-            run = pool.apply(lift, (source, target, model, workers, threads))
-        return Run(tracks, frames, *run)
-    finally:
-        for path in (source, target):
-            shutil.rmtree(path, ignore_errors=True)
+            pool.apply(make_store, (source, tracks, frames, support, strides))
+    with spawn.Pool(1) as pool:
+        pool.apply(_undo_daemon)
+        run = pool.apply(lift, (source, target, model, workers, threads))
+    for path in (source, target):
+        shutil.rmtree(path)
+    return Run(tracks, frames, *run)
 
 
 def _undo_daemon() -> None:
@@ -250,14 +310,23 @@ def main() -> None:
     parser = arguments(str(__doc__), tracks=[4096, 8192], frames=[2000])
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--threads", type=int, help="tasks at once in this process")
+    parser.add_argument("--strides", type=int, nargs="+", help="of the stored support")
     args = parser.parse_args()
+    if args.strides and not args.support:
+        parser.error("--strides are those of stored support: give --support")
     out = sys.stdout
-    with tempfile.TemporaryDirectory(dir=args.folder) as name:
-        folder = Path(name)
+    with ExitStack() as stack:
+        folder = args.folder
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        folder.mkdir(exist_ok=True)
         model = args.model
         if model == "tiny":
             model = os.fspath(tiny_weights(folder / "tiny.safetensors"))
-        out.write("tracks  frames  seconds  processor  us a track-frame  peak, MB\n")
+        out.write(
+            "tracks  frames  seconds  processor  us a track-frame  peak, MB  "
+            "was there\n"
+        )
         runs = []
         for frames in args.frames:
             for tracks in args.tracks:
@@ -265,6 +334,7 @@ def main() -> None:
                     tracks,
                     frames,
                     support=args.support,
+                    strides=args.strides,
                     model=model,
                     workers=args.workers,
                     threads=args.threads,
@@ -274,11 +344,12 @@ def main() -> None:
                 each = 1e6 * run.processor / tracks / frames
                 out.write(
                     f"{tracks:6d}  {frames:6d}  {run.seconds:7.1f}  "
-                    f"{run.processor:9.1f}  {each:16.2f}  {run.peak:8.0f}\n"
+                    f"{run.processor:9.1f}  {each:16.2f}  {run.peak:8.0f}  "
+                    f"{run.there:9.0%}\n"
                 )
                 out.flush()
         for a, b in pairwise(runs):
-            if a.frames == b.frames:
+            if a.frames == b.frames and a.tracks != b.tracks:
                 more = 1000 * (b.peak - a.peak) / (b.tracks - a.tracks)
                 out.write(f"{a.tracks} to {b.tracks} tracks: {more:.1f} MB each 1000\n")
 

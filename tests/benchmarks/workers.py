@@ -52,7 +52,7 @@ def main() -> None:
         first = 0.0
         for workers in args.workers:
             cluster = LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address=None
+                n_workers=workers, threads_per_worker=1, dashboard_address=":0"
             )
             with cluster, Client(cluster) as client:
                 client.run(_load)

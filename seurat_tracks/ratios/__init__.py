@@ -1,0 +1,1 @@
+"""Tracks -> log depth ratio: settings, windows and support, tasks, and their graph."""

@@ -1,0 +1,94 @@
+"""Processes that die and disks that fill in the middle of a lift: real ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import seurat_tracks as st
+from seurat_tracks.errors import SeuratTracksError
+from tests.benchmarks.kills import Bench, Killer, content, finished, lift, make_store
+from tests.fixtures.cluster import ROOT, Cluster
+
+pytest.importorskip("distributed")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster(4) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def bench(
+    tmp_path_factory: pytest.TempPathFactory, weights: Path, cluster: Cluster
+) -> Iterator[Bench]:
+    """A store whose undisturbed lift lies beside its target, as right.zarr."""
+    folder = tmp_path_factory.mktemp("bench")
+    source = folder / "tracks.zarr"
+    make_store(source, 24)
+    lift(source, folder / "right.zarr", weights)
+    yield Bench(
+        source, folder / "lifted.zarr", weights, random.Random(0), cluster, regions=6
+    )
+    assert content(folder / "lifted.zarr") == content(folder / "right.zarr")
+
+
+@pytest.mark.parametrize("kind", ["worker", "run", "client"])
+def test_a_killed_process_loses_nothing(bench: Bench, kind: str) -> None:
+    while not bench.disturbed(kind)[0]:  # it was done before the moment came
+        shutil.rmtree(bench.target)
+
+
+def test_a_killed_scheduler_is_said_and_the_rest_is_done(bench: Bench) -> None:
+    client = bench.cluster.client()
+    killer = Killer(bench.target, 1, 0.0, bench.cluster.kill_scheduler)
+    killer.start()
+    with pytest.raises(SeuratTracksError, match=r"went away.*goes on from there"):
+        lift(bench.source, bench.target, bench.model, client)
+    killer.join()
+    client.close(timeout=1)
+    assert killer.killed
+    kept = finished(bench.target)
+    assert 1 <= kept < 6
+    with pytest.raises(SeuratTracksError, match="an unfinished lift to it"):
+        st.open(bench.target)
+    bench.cluster.stop()
+    with pytest.raises(SeuratTracksError, match="no Dask scheduler answers"):
+        st.lift_store(bench.source, bench.target, scheduler=bench.cluster.address)
+    bench.cluster.start()
+    lift(bench.source, bench.target, bench.model, bench.cluster.address)
+
+
+def test_a_disk_that_fills_is_said_and_the_rest_is_done(tmp_path: Path) -> None:
+    alone = ["unshare", "--user", "--map-root-user", "--mount"]
+    if not shutil.which("unshare") or subprocess.run([*alone, "true"]).returncode:
+        pytest.skip("no small disk can be mounted here (unshare --user --mount)")
+    done = subprocess.run(
+        [*alone, sys.executable, "-m", "tests.large.full_disk", str(tmp_path)],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    results: list[dict[str, Any]] = [json.loads(x) for x in done.stdout.splitlines()]
+    assert len(results) == 3
+    for result in results:
+        assert "the disk is full. Free space" in result["said"]
+        assert not result["there"]
+        assert result["same"]
+        assert not result["left"]
+    kept = [result["kept"] for result in results]
+    assert kept == sorted(kept)
+    assert kept[0] == 0
+    assert 0 < kept[-1] < 16
