@@ -285,7 +285,8 @@ class Branch(nn.Module):
         pooled = []
         for part in (slice(None, near), slice(near, None)):
             if w[part].shape[0] == 0:
-                pooled += [torch.zeros_like(y[:, 0]), torch.full_like(y[:, 0], -1.0)]
+                none = y[:, part].sum(1)  # zeros
+                pooled += [none, none - 1.0]
                 continue
             pooled.append(y[:, part].sum(1) / w[part].sum(0).clamp_min(1.0))
             # GELU is above -0.2, so that hidden neighbours never win the maximum
