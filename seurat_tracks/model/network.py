@@ -246,7 +246,7 @@ class Branch(nn.Module):
         points = xy, visible, index, valid
         # on the CPU, arrays that do not leave the heap; a longer one comes anew each
         # time
-        few = PAIRS // (index.shape[-1] * xy.shape[2] * len(xy)) or 1
+        few = PAIRS // max(index.shape[-1] * xy.shape[2] * len(xy), 1) or 1
         few = few if xy.device.type == "cpu" else xy.shape[1]
         pooled = [
             self.pool(support, *some)

@@ -94,6 +94,10 @@ def scene_batch(config: TrainConfig, step: int, device: torch.device) -> Batch:
         size = _joints_size(config, host)
         camera = host.choices(["static", "handheld", None], [0.45, 0.25, 0.3])[0]
         wanted = _joints(frames, size, camera)
+    elif host.random() < config.facing:
+        kinds = ["drive", "zoom", "handheld", "orbit"]
+        camera = host.choices(kinds, [0.6, 0.15, 0.15, 0.1])[0]
+        wanted = _facing(frames, size, camera)
     motions = _motions(config.clips, device) if config.clips else None
     scenes = make_scenes(size.windows, wanted, generator, motions)
     return make_batch(exact_tracks(scenes), config.spoil, config.known_focal, generator)
@@ -124,19 +128,33 @@ def _joints(frames: int, size: BatchSize, camera: str | None) -> SceneConfig:
     )
 
 
+def _facing(frames: int, size: BatchSize, camera: str) -> SceneConfig:
+    """A wall across the view, and nothing else."""
+    return SceneConfig(
+        frames=frames,
+        support=size.support,
+        queries=size.queries,
+        camera=camera,
+        motion="none",
+        sparse=0.0,
+        facing=1.0,
+    )
+
+
 def validation_scenes(
     scenes: int, device: torch.device, frames: int = 8, support: int = 128
 ) -> dict[str, Batch]:
     """Draw fixed held-out scenes, all of them spoiled.
 
     They go by kind of camera motion; "joints" are those of figures alone, before a
-    camera that stands.
+    camera that stands; "facing" is a wall that the camera goes towards or away from.
     """
     wanted = {
         camera: SceneConfig(frames=frames, support=support, queries=64, camera=camera)
         for camera in CAMERAS
     }
     wanted["joints"] = _joints(frames, BatchSize(scenes, 24, 24), "static")
+    wanted["facing"] = _facing(frames, BatchSize(scenes, support, 64), "drive")
     batches = {}
     for i, (name, config) in enumerate(wanted.items()):
         generator = torch.Generator(device).manual_seed(2**40 + i)
