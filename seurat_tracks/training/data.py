@@ -19,6 +19,9 @@ from seurat_tracks.training.config import TrainConfig
 SPOILED = SpoilConfig(clean=0.0)
 """What happens to held-out windows: none stays exact."""
 
+ZOOM = 0.002
+"""Log change of the focal length from which on it counts as unknown."""
+
 
 @dataclass
 class Batch:
@@ -195,6 +198,12 @@ def make_batch(
 
 
 def exact_tracks(scenes: SceneBatch) -> Batch:
-    """Take scenes as they are: nothing spoiled, the focal length told."""
-    seen, focal = scenes.visible, scenes.focal[:, 0]
+    """Take scenes as they are: nothing spoiled, the focal length told.
+
+    One that changes is never told: who knows the lens knows that it did not zoom.
+    """
+    focal = scenes.focal[:, 0]
+    zoom = (scenes.focal / focal[:, None]).log().abs().amax(1) > ZOOM
+    focal = torch.where(zoom, torch.nan, focal)
+    seen = scenes.visible
     return Batch(scenes.xy, seen, scenes.z, seen, scenes.support, focal)
