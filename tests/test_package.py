@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import re
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -166,7 +166,8 @@ def test_wheel_holds_the_explorers_script(wheel, tmp_path):
             sys.executable,
             "-c",
             "import sys, seurat_tracks.notebook.assets as a; print(a.__file__); "
-            "print(*(len(t) for t in (a.script('widget'), a.script('page'), a.style())))",
+            "texts = a.script('widget'), a.script('page'), a.style(); "
+            "print(*(len(text) for text in texts))",
         ],
         capture_output=True,
         text=True,

@@ -58,7 +58,7 @@ class TrackExplorer(ipywidgets.VBox):
         self._pictures = pictures
         self._video_note = video_note
         self._lifting = lifting
-        self._limits = limits
+        self._limits: dict[str, Any] = dict(limits)
         self._version = 0
         self._still: Still | None = None
         self.canvas = TrackCanvas(

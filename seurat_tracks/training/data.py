@@ -132,7 +132,7 @@ def _joints(frames: int, size: BatchSize, camera: str | None) -> SceneConfig:
 
 
 def _facing(frames: int, size: BatchSize, camera: str) -> SceneConfig:
-    """A wall across the view, and nothing else."""
+    """Ask for a wall across the view, and nothing else."""
     return SceneConfig(
         frames=frames,
         support=size.support,

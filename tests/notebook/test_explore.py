@@ -136,7 +136,7 @@ class TestWidget:
             "abc",
             None,
         ):
-            with pytest.raises(SeuratTracksError, match="picks are|not in the tracks"):
+            with pytest.raises(SeuratTracksError, match=r"picks are|not in the tracks"):
                 e.picks = bad
         assert len(e.picks) == 1
         e.picks = []

@@ -335,7 +335,8 @@ def test_picked_points_are_lifted_in_place(lab, root):
     left, height, zoom = frame_pane(box)
     x, y = 25.0, 30.0
     lab.page.mouse.click(
-        box["x"] + left / 2 + (x - 79.5) * zoom, box["y"] + height / 2 + (y - 59.5) * zoom
+        box["x"] + left / 2 + (x - 79.5) * zoom,
+        box["y"] + height / 2 + (y - 59.5) * zoom,
     )
     lab.page.locator("button:has-text('Track and lift 1 picked point')").click()
     lab.page.wait_for_function(
