@@ -98,15 +98,17 @@ def depth_ratio(
     """
     lazy = validate_settings(ds, fuse, strides, iterations)
     rows = slice(None) if tracks is None else positions_of(ds, tracks)
-    device = device_of_workers(device, current_client() if lazy else None)
-    settings: dict[str, Any] = {
-        "fuse": fuse,
-        "strides": strides,
-        "iterations": iterations,
-        "precision": precision,
-        "compile": compile,
-    }
-    prepared = prepare(ds, model, device, progress=progress, **settings)
+    prepared = prepare(
+        ds,
+        model,
+        device_of_workers(device, current_client() if lazy else None),
+        fuse=fuse,
+        strides=strides,
+        iterations=iterations,
+        precision=precision,
+        compile=compile,
+        progress=progress,
+    )
     return add_ratios(ds.isel(track=rows), prepared)
 
 
@@ -178,15 +180,17 @@ def lift3d(
     if source is not None:
         # faults of the source show before the network runs
         measured = source.at_tracks(ds)
-    device = device_of_workers(device, current_client() if lazy else None)
-    settings: dict[str, Any] = {
-        "fuse": fuse,
-        "strides": strides,
-        "iterations": iterations,
-        "precision": precision,
-        "compile": compile,
-    }
-    prepared = prepare(ds, model, device, progress=progress, **settings)
+    prepared = prepare(
+        ds,
+        model,
+        device_of_workers(device, current_client() if lazy else None),
+        fuse=fuse,
+        strides=strides,
+        iterations=iterations,
+        precision=precision,
+        compile=compile,
+        progress=progress,
+    )
     fit = None
     if lazy and scale.learns(source, anchor):
         fit = learn_source(ds, prepared, measured, scale.affine_of(source, affine))

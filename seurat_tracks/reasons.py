@@ -11,7 +11,7 @@ import numpy as np
 from seurat_tracks import doubt as steps
 from seurat_tracks.errors import SeuratTracksError
 from seurat_tracks.neighbours import look_around, runs
-from seurat_tracks.schema import validate
+from seurat_tracks.schema import cut_positions, validate
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -157,9 +157,7 @@ def quality(
     from seurat_tracks.cameras.camera import straight
 
     frame_size = tuple(int(v) for v in ds.attrs["frame_size"])
-    cuts = tuple(
-        int(p) for p in np.searchsorted(ds["time"].values, ds.attrs.get("cuts") or [])
-    )
+    cuts = cut_positions(ds)
     arrays = [_bare(ds[name]) for name in names]
     if "reference_frame" in ds.coords:
         names.append("reference_frame")

@@ -169,6 +169,30 @@ def _bare(array: xr.DataArray) -> xr.DataArray:
     return array.drop_vars(list(array.coords))
 
 
+def log_depth_sigma(ds: xr.Dataset) -> np.ndarray:
+    """Join the standard errors of ratio and scale, taken as independent.
+
+    Parameters
+    ----------
+    ds
+        Tracks with ``depth_ratio_sigma``, and ``scale_sigma`` where the scale has one.
+
+    Returns
+    -------
+    float array (track, time)
+        Of log depth, natural-log units, so 0.1 is about 10 %; NaN where the ratio's is
+        unknown. A scale's that is unknown counts nothing.
+    """
+    ratio, *scale = (
+        np.asarray(ds[name].transpose("track", "time").values)
+        for name in ("depth_ratio_sigma", "scale_sigma")
+        if name in ds
+    )
+    for sigma in scale:
+        ratio = np.hypot(ratio, np.where(np.isfinite(sigma), sigma, 0))
+    return ratio
+
+
 def is_stated(source: Any) -> bool:
     """Whether a person said what the depth is, or nobody did: it then goes unjudged."""
     from seurat_tracks.depth import Known

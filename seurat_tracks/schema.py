@@ -204,6 +204,12 @@ def annotate(ds: xr.Dataset) -> xr.Dataset:
     return ds
 
 
+def cut_positions(ds: xr.Dataset) -> tuple[int, ...]:
+    """Turn the frame numbers of cuts into positions on the time axis."""
+    cuts = ds.attrs.get("cuts") or []
+    return tuple(int(p) for p in np.searchsorted(ds["time"].values, cuts))
+
+
 def _is_dataset(value: object) -> bool:
     return isinstance(value, xr.Dataset)
 

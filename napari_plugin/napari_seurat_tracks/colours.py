@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_seurat_tracks.spans import span_numbers
+from seurat_tracks.scale import log_depth_sigma
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -113,11 +114,7 @@ def relative_sigma(ds: xr.Dataset) -> np.ndarray:
     float32 array (track, time)
         In natural-log units, so 0.1 is about 10 %; NaN where unknown.
     """
-    ratio = _array(ds, "depth_ratio_sigma")
-    if "scale_sigma" not in ds:
-        return ratio
-    scale = _array(ds, "scale_sigma")
-    return np.hypot(ratio, np.where(np.isfinite(scale), scale, 0)).astype(np.float32)
+    return log_depth_sigma(ds).astype(np.float32, copy=False)
 
 
 def _track_number(ds: xr.Dataset) -> np.ndarray:

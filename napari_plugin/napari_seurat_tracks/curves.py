@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from seurat_tracks.scale import log_depth_sigma
+
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -43,8 +45,8 @@ class Curve:
 def curves(ds: xr.Dataset, ids: Any) -> list[Curve]:
     """Read curves of tracks, in the Dataset's order; ids that it lacks are left out."""
     rows = np.flatnonzero(np.isin(ds["track"].values, np.asarray(ids)))
-    names = ["log_depth_ratio", "depth_ratio_sigma", "depth", "scale_sigma", "visible"]
-    there = [n for n in names if n in ds]
+    names = ["log_depth_ratio", "depth_ratio_sigma", "depth", "visible"]
+    there = [n for n in (*names, "scale_sigma") if n in ds]
     part = ds[there].isel(track=rows).transpose("track", "time", ...)
     part = part.compute(scheduler="synchronous")
     unknown = np.full((len(rows), ds.sizes["time"]), np.nan)
@@ -52,8 +54,8 @@ def curves(ds: xr.Dataset, ids: Any) -> list[Curve]:
     sigma = value["depth_ratio_sigma"].astype(float)
     with np.errstate(all="ignore"):
         ratio = np.exp(value["log_depth_ratio"].astype(float))
-        error = np.hypot(sigma, np.nan_to_num(value["scale_sigma"].astype(float)))
-        band, wide = np.exp(sigma), np.exp(error)
+        error = log_depth_sigma(part) if "depth_ratio_sigma" in part else unknown
+        band, wide = np.exp(sigma), np.exp(error.astype(float))
     time, depth = ds["time"].values, value["depth"].astype(float)
     return [
         Curve(
@@ -79,11 +81,11 @@ def window_starts(ds: xr.Dataset) -> np.ndarray:
     if "window_start" in ds.coords:
         start = ds["window_start"].values
         return np.unique(start[ds["window_stride"].values == 1])
+    from seurat_tracks.schema import cut_positions
     from seurat_tracks.windows import plan_windows
 
     time = ds["time"].values
-    cuts = np.searchsorted(time, ds.attrs.get("cuts") or [])
-    plan = plan_windows(len(time), cuts=tuple(int(c) for c in cuts))
+    plan = plan_windows(len(time), cuts=cut_positions(ds))
     return np.asarray(time[np.unique(plan.start[plan.stride == 1])])
 
 

@@ -110,20 +110,22 @@ def measured(job: Job, source: DepthSource | None) -> Estimate:
     """
     from seurat_tracks.depth.frames import FrameDepth
     from seurat_tracks.lift import depth_ratio
+    from seurat_tracks.schema import cut_positions
     from seurat_tracks.windows import plan_windows
 
     parts: dict[str, float] = {}
     if job.tracks is None:
         some, parts["tracking"] = _track_some(job)
-        frames, cuts = job.video.sizes["time"], ()  # type: ignore[union-attr]
+        frames = job.video.sizes["time"]  # type: ignore[union-attr]
         n = some.sizes["track"]
         windows = len(plan_windows(frames))
     else:
         ds = with_frame_size(job)
         some = first_frames(ds, SAMPLE)
         frames, n = ds.sizes["time"], ds.sizes["track"]
-        cuts = tuple(np.searchsorted(ds["time"].values, ds.attrs.get("cuts") or []))
-        windows = ds.sizes.get("window") or len(plan_windows(frames, cuts=cuts))
+        windows = ds.sizes.get("window") or len(
+            plan_windows(frames, cuts=cut_positions(ds))
+        )
     used = some.sizes["time"]
     # the first pass also loads the network and warms it up
     depth_ratio(some, tracks=some["track"].values[:1], device=job.device)

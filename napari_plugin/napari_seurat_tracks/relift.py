@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_seurat_tracks.edits import EditError, checked, rows_of
+from napari_seurat_tracks.edits import DERIVED, EditError, checked, rows_of
 from seurat_tracks.reasons import ADDED
 
 if TYPE_CHECKING:
     import xarray as xr
-
-_MADE = ("log_depth_ratio", "depth_ratio_sigma", "scale", "scale_sigma", "depth", "xyz")
 
 
 def relift(
@@ -85,7 +83,7 @@ def relift(
             some = in_world_of(ds, add_xyz(some))
     some = some.compute(scheduler="synchronous")
     out = ds.drop_vars(ADDED, errors="ignore")
-    for name in _MADE:
+    for name in (*DERIVED, "xyz"):
         if name in ds:
             out[name] = _with_rows(ds[name], rows, some.get(name))
     if "reference_frame" in ds.coords:

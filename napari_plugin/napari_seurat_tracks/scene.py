@@ -145,10 +145,18 @@ class Scene:
         old = {} if adopted is None else {"tails": adopted}
         self._flat = self._layers = self._make_points(self.stage.picture, old)
         with self._quiet():
-            for layer in self._flat.values():
-                if layer not in self.viewer.layers:
-                    self.viewer.add_layer(layer)
+            self._put_on_show({})
         self.place()
+
+    def _put_on_show(self, old: dict[str, Layer]) -> None:
+        """Add the layers that the viewer lacks; take away old ones that have no use."""
+        # never an empty viewer in between: napari would move its camera
+        for layer in self._layers.values():
+            if layer not in self.viewer.layers:
+                self.viewer.add_layer(layer)
+        for layer in old.values():
+            if not self.owns(layer) and layer in self.viewer.layers:
+                self.viewer.layers.remove(layer)
 
     def place(self) -> None:
         """Put the layers where the video is that they belong to."""
@@ -250,11 +258,7 @@ class Scene:
         self._layers = self._deep if in_3d else self._flat
         self.in_3d = in_3d
         with self._quiet():
-            for layer in self._layers.values():
-                self.viewer.add_layer(layer)
-            for layer in old.values():
-                if layer in self.viewer.layers:
-                    self.viewer.layers.remove(layer)
+            self._put_on_show(old)
             self.viewer.layers.selection.active = self._layers["tails"]
         self.update()
 
@@ -317,13 +321,7 @@ class Scene:
         self._layers = self._deep if self.in_3d else self._flat
         self.place()
         with self._quiet():
-            # never an empty viewer in between: napari would move its camera
-            for layer in self._layers.values():
-                if layer not in self.viewer.layers:
-                    self.viewer.add_layer(layer)
-            for layer in old.values():
-                if not self.owns(layer) and layer in self.viewer.layers:
-                    self.viewer.layers.remove(layer)
+            self._put_on_show(old)
             # what the person was at is still what the person is at
             for part, layer in old.items():
                 if layer is active:

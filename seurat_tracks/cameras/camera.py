@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Lens = Literal["opencv", "fisheye"]
 
+ATTRIBUTES = ("intrinsics", "intrinsics_source", "distortion", "lens")
+"""Attributes in which a Dataset states its camera."""
+
 _LENGTHS = {"opencv": (0, 4, 5, 8, 12, 14), "fisheye": (4,)}
 _TOLERANCE = 0.5  # pixels by which a corrected point may miss when distorted again
 

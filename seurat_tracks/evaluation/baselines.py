@@ -334,18 +334,11 @@ def _true_depth(ds: xr.Dataset, truth: xr.Dataset) -> DepthSource:
 
 def _with_reference(ds: xr.Dataset) -> xr.Dataset:
     """Add each track's first visible frame, as the network's answers have it."""
-    import xarray as xr
+    from seurat_tracks.ratios.graph import reference_frames
 
-    time = ds["time"].values
     visible = ds["visible"].transpose("track", "time")
     visible = visible.drop_vars(list(visible.coords))
-    reference = xr.apply_ufunc(
-        lambda seen: time[seen.argmax(-1)],
-        visible.chunk({"time": -1}) if visible.chunks is not None else visible,
-        input_core_dims=[["time"]],
-        dask="parallelized",
-        output_dtypes=[time.dtype],
-    )
+    reference = reference_frames(visible, ds["time"].values)
     return ds.assign_coords(reference_frame=("track", reference.data))
 
 

@@ -12,16 +12,15 @@ from seurat_tracks.large.identity import digest, of_array, of_source, of_store
 from seurat_tracks.large.job import Job, Measured, task_tracks
 from seurat_tracks.large.work import Work
 
-_CAMERA = ("intrinsics", "intrinsics_source", "distortion", "lens")
-
 
 def plan(client: Any, source: Path, target: Path, **settings: Any) -> tuple[Job, Any]:
     """Check input and settings; give the job, and the source that is to be sampled."""
     from seurat_tracks import scale
+    from seurat_tracks.cameras.camera import ATTRIBUTES
     from seurat_tracks.cameras.poses import check_poses
     from seurat_tracks.depth import AtTracks, Known, resolve_depth
     from seurat_tracks.io.store import chunk_sizes, open_store
-    from seurat_tracks.model.pretrained import find_weights, load_model, shipped_models
+    from seurat_tracks.model.pretrained import find_weights, load_model, name_anywhere
     from seurat_tracks.model.speed import resolve_precision
     from seurat_tracks.ratios.settings import validate_settings
     from seurat_tracks.workers import device_of_workers
@@ -48,7 +47,7 @@ def plan(client: Any, source: Path, target: Path, **settings: Any) -> tuple[Job,
         "format": "seurat-tracks lift 1",
         "seurat-tracks": __version__,
         "input": of_store(source),
-        "camera": digest([repr(ds.attrs.get(k)) for k in _CAMERA]),
+        "camera": digest([repr(ds.attrs.get(k)) for k in ATTRIBUTES]),
         "poses": None if matrices is None else of_array(matrices),
         "depth": of_source(depth),
         "anchor": anchor,
@@ -73,7 +72,7 @@ def plan(client: Any, source: Path, target: Path, **settings: Any) -> tuple[Job,
         task=task,
         attrs=dict(ds.attrs),
         depth=small,
-        model=info.name if info.name in shipped_models() else str(path.resolve()),
+        model=name_anywhere(path, info),
         device=device,
         precision=precision,
         compile=bool(settings["compile"]),

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from seurat_tracks.large.identity import of_store
 from seurat_tracks.large.job import BYTES, MEASURED_AT_ONCE, Job, Step, do, whole
 from seurat_tracks.large.plan import plan
 from seurat_tracks.large.work import Work
+from seurat_tracks.lift import lift3d
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,19 +26,9 @@ if TYPE_CHECKING:
     from seurat_tracks.model.speed import Precision
 
 DEFAULTS: dict[str, Any] = {
-    "depth": None,
-    "video": None,
-    "intrinsics": None,
-    "poses": None,
-    "anchor": "robust",
-    "affine": None,
-    "model": "auto",
-    "device": "auto",
-    "fuse": "windows",
-    "strides": None,
-    "iterations": None,
-    "precision": "auto",
-    "compile": False,
+    name: parameter.default
+    for name, parameter in signature(lift3d).parameters.items()
+    if name not in ("ds", "progress")
 }
 """Settings of a lift where nothing else is said."""
 

@@ -67,6 +67,14 @@ def shipped_models() -> list[str]:
     return [n for n in PREFERENCE if n in names] + sorted(names - set(PREFERENCE))
 
 
+def name_anywhere(path: Path, info: Pretrained) -> str:
+    """Say what `find_weights` takes on another machine as well, where it can.
+
+    Shipped weights lie elsewhere there, and are the same; others go by their path.
+    """
+    return info.name if info.name in shipped_models() else str(path.resolve())
+
+
 def find_weights(model: str | os.PathLike[str] = "auto") -> Path:
     """Find a weights file: a path, then the wheel, then, only if named so, a hub.
 

@@ -95,6 +95,7 @@ def to_html(
     allows the one script in it by its hash. Positions in the image and colours are
     stored in 65,534 steps of their range, positions in space as float32.
     """
+    from seurat_tracks.io._files import writing
     from seurat_tracks.schema import validate
 
     validate(ds, values=False)
@@ -128,7 +129,8 @@ def to_html(
         )
     if target is None:
         return page
-    _write(page, target)
+    with writing(target, overwrite=overwrite) as partial:
+        partial.write_text(page, "utf-8", newline="\n")
     return target
 
 
@@ -323,18 +325,3 @@ def _check_target(target: Path, overwrite: bool) -> None:
         raise SeuratTracksError(
             f"{target} is there already: overwrite=True replaces it"
         )
-
-
-def _write(page: str, target: Path) -> None:
-    """Write beside the target and rename, so that no half page is ever there."""
-    import tempfile
-
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(page)
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -56,6 +56,7 @@ def lift_picked(
         would not get the model and the units of the others; what tracking and lifting
         refuse.
     """
+    from seurat_tracks.cameras.camera import ATTRIBUTES
     from seurat_tracks.trackers.track import track
 
     if not len(picks):
@@ -84,8 +85,7 @@ def lift_picked(
     if own_support:
         new = _with_support(new, ds)
     if settings.get("intrinsics") is None:
-        camera = ("intrinsics", "intrinsics_source", "distortion", "lens")
-        new.attrs |= {k: ds.attrs[k] for k in camera if k in ds.attrs}
+        new.attrs |= {k: ds.attrs[k] for k in ATTRIBUTES if k in ds.attrs}
     with warnings.catch_warnings():
         # the explorer's Dataset was lifted under the same assumption, and said so
         warnings.filterwarnings("ignore", "no camera intrinsics", UserWarning)

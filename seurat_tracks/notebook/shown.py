@@ -132,14 +132,14 @@ class Shown:
         return None
 
     def _sigma(self) -> np.ndarray | None:
-        """Relative standard error of depth: that of the ratio, and of the scale."""
+        """Relative standard error of depth; of the ratio alone, before anchoring."""
+        from seurat_tracks.scale import log_depth_sigma
+
         if "depth_ratio_sigma" not in self.ds:
             return None
-        sigma = self.ds["depth_ratio_sigma"].values
-        if "scale_sigma" in self.ds and "depth" in self.ds:
-            extra = np.nan_to_num(self.ds["scale_sigma"].values)
-            sigma = np.hypot(sigma, extra)
-        return sigma
+        if "depth" not in self.ds:
+            return self.ds["depth_ratio_sigma"].values
+        return log_depth_sigma(self.ds)
 
 
 def choose(

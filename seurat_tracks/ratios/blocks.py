@@ -19,32 +19,20 @@ _loading = threading.Lock()
 def lift_block(
     xy: np.ndarray,
     visible: np.ndarray,
-    support_xy: np.ndarray,
-    support_visible: np.ndarray,
-    *,
+    *support: np.ndarray,
     plan: WindowPlan,
     settings: Settings,
 ) -> np.ndarray:
     """Lift tracks (N, T, 2) in memory; returns ratio and sigma (N, 2, T)."""
-    ratio, scale = _predicted(
-        xy, visible, support_xy, support_visible, plan=plan, settings=settings
-    )
+    ratio, scale = _predicted(xy, visible, *support, plan=plan, settings=settings)
     return _fused(xy, visible, ratio, scale, plan, settings)
 
 
 def predict_block(
-    xy: np.ndarray,
-    visible: np.ndarray,
-    support_xy: np.ndarray,
-    support_visible: np.ndarray,
-    *,
-    plan: WindowPlan,
-    settings: Settings,
+    *arrays: np.ndarray, plan: WindowPlan, settings: Settings
 ) -> np.ndarray:
     """Log ratio and log error scale (N, W, K, 2) of a block of tracks and windows."""
-    both = _predicted(
-        xy, visible, support_xy, support_visible, plan=plan, settings=settings
-    )
+    both = _predicted(*arrays, plan=plan, settings=settings)
     return np.stack([np.moveaxis(a, 1, 0) for a in both], -1)
 
 
@@ -57,6 +45,7 @@ def _predicted(
     plan: WindowPlan,
     settings: Settings,
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Log ratio and log error scale (W, N, K) of a block, its support last."""
     from seurat_tracks.model.predict import predict_windows
     from seurat_tracks.model.pretrained import cached_network
 

@@ -94,7 +94,7 @@ def add_ratios(ds: xr.Dataset, prepared: Prepared) -> xr.Dataset:
         "long_name": "log of depth over depth at the reference frame",
     }
     sigma.attrs = {"units": "1", "long_name": "standard error of log_depth_ratio"}
-    reference = _reference_frames(visible, ds["time"].values)
+    reference = reference_frames(visible, ds["time"].values)
     out = ds.assign(log_depth_ratio=ratio, depth_ratio_sigma=sigma)
     out = out.assign_coords(reference_frame=("track", reference.data))
     return out.assign_attrs(
@@ -105,7 +105,7 @@ def add_ratios(ds: xr.Dataset, prepared: Prepared) -> xr.Dataset:
     )
 
 
-def _reference_frames(visible: xr.DataArray, time: np.ndarray) -> xr.DataArray:
+def reference_frames(visible: xr.DataArray, time: np.ndarray) -> xr.DataArray:
     """First frame number in which each track is seen (the first one, if never)."""
     import xarray as xr
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seurat_tracks.errors import SchemaError
-from seurat_tracks.ratios.settings import Settings, cut_positions, known_focal
+from seurat_tracks.ratios.settings import Settings, known_focal
+from seurat_tracks.schema import cut_positions
 from seurat_tracks.windows import (
     WindowPlan,
     plan_from_starts,
@@ -74,7 +75,7 @@ def prepare(
         The places of `Prepared.support` as they were drawn earlier from the same lazy
         tracks; None draws them.
     """
-    from seurat_tracks.model.pretrained import find_weights, load_model, shipped_models
+    from seurat_tracks.model.pretrained import find_weights, load_model, name_anywhere
     from seurat_tracks.model.speed import resolve_precision
 
     path = find_weights(model)
@@ -82,8 +83,7 @@ def prepare(
     cuts = cut_positions(ds)
     frame_size = tuple(int(v) for v in ds.attrs["frame_size"])
     settings = Settings(
-        # workers on other machines have the shipped weights elsewhere
-        weights=info.name if info.name in shipped_models() else str(path.resolve()),
+        weights=name_anywhere(path, info),
         digest=info.hash,
         device=device,
         fuse=fuse,

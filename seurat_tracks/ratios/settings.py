@@ -96,9 +96,3 @@ def known_focal(ds: xr.Dataset) -> float | None:
     if intrinsics is None or assumed:
         return None
     return float(np.sqrt(intrinsics[0] * intrinsics[1]))
-
-
-def cut_positions(ds: xr.Dataset) -> tuple[int, ...]:
-    """Turn the frame numbers of cuts into positions on the time axis."""
-    cuts = ds.attrs.get("cuts") or []
-    return tuple(int(p) for p in np.searchsorted(ds["time"].values, cuts))

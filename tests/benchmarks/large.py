@@ -30,8 +30,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
@@ -292,6 +292,21 @@ def _undo_daemon() -> None:
     current_process()._config["daemon"] = False  # type: ignore[attr-defined]
 
 
+@contextmanager
+def workplace(args: argparse.Namespace) -> Iterator[tuple[Path, str]]:
+    """Give a temporary folder, in ``--folder`` if said, and the model to lift with."""
+    with tempfile.TemporaryDirectory(dir=args.folder) as name:
+        folder = Path(name)
+        yield folder, model_of(args, folder)
+
+
+def model_of(args: argparse.Namespace, folder: Path) -> str:
+    """Give the model that was asked for; tiny weights are made in the folder."""
+    if args.model != "tiny":
+        return str(args.model)
+    return os.fspath(tiny_weights(folder / "tiny.safetensors"))
+
+
 def arguments(about: str, **defaults: Any) -> argparse.ArgumentParser:
     """Give the options that the benchmarks of large data share."""
     parser = argparse.ArgumentParser(
@@ -320,9 +335,7 @@ def main() -> None:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         folder.mkdir(exist_ok=True)
-        model = args.model
-        if model == "tiny":
-            model = os.fspath(tiny_weights(folder / "tiny.safetensors"))
+        model = model_of(args, folder)
         out.write(
             "tracks  frames  seconds  processor  us a track-frame  peak, MB  "
             "was there\n"

@@ -14,14 +14,12 @@ the next.
 from __future__ import annotations
 
 import math
-import os
 import sys
-import tempfile
 import time
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.benchmarks.large import arguments, make_store, tiny_weights
+from tests.benchmarks.large import arguments, make_store, workplace
 
 
 def cost(
@@ -69,11 +67,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=2)
     args = parser.parse_args()
     out = sys.stdout
-    with tempfile.TemporaryDirectory(dir=args.folder) as name:
-        folder = Path(name)
-        model = args.model
-        if model == "tiny":
-            model = os.fspath(tiny_weights(folder / "tiny.safetensors"))
+    with workplace(args) as (folder, model):
         for what, values in (("tracks", args.tracks), ("frames", args.frames)):
             out.write(f"{what}  seconds  a doubling\n")
             before: tuple[int, float] | None = None

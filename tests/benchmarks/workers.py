@@ -10,15 +10,12 @@ the best of the repeats.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
-import tempfile
 import time
 from multiprocessing import get_context
-from pathlib import Path
 
-from tests.benchmarks.large import arguments, make_store, tiny_weights
+from tests.benchmarks.large import arguments, make_store, workplace
 
 
 def main() -> None:
@@ -32,11 +29,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     args = parser.parse_args()
     out = sys.stdout
-    with tempfile.TemporaryDirectory(dir=args.folder) as name:
-        folder = Path(name)
-        model = args.model
-        if model == "tiny":
-            model = os.fspath(tiny_weights(folder / "tiny.safetensors"))
+    with workplace(args) as (folder, model):
         source, target = folder / "tracks.zarr", folder / "lifted.zarr"
         with get_context("spawn").Pool(1) as pool:
             size = args.tracks[0], args.frames[0], args.support

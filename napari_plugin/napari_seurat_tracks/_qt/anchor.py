@@ -5,8 +5,6 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -16,13 +14,13 @@ from qtpy.QtWidgets import (
     QLineEdit,
     QListWidget,
     QPushButton,
-    QShortcut,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_seurat_tracks._qt.links import SessionFollower
 from napari_seurat_tracks._qt.picking import Picker
+from napari_seurat_tracks._qt.undo import Undo
 from napari_seurat_tracks._qt.work import Work, sentence
 from napari_seurat_tracks.anchoring import (
     RELATIONS,
@@ -81,10 +79,14 @@ class AnchorWidget(QWidget):
         self.known = QListWidget()
         self.known.setMaximumHeight(90)
         self.remove_button = QPushButton("Forget the chosen line")
-        self.undo_button, self.redo_button = QPushButton("Undo"), QPushButton("Redo")
         self.scale = QLabel()
         self.scale.setWordWrap(True)
         self.work = Work()
+        self.undoing = Undo(self, self.work, lambda: self.session)
+        self.undo_button, self.redo_button = (
+            self.undoing.undo_button,
+            self.undoing.redo_button,
+        )
         self.picker = Picker(viewer, self)
         self._lay_out()
         self._connect()
@@ -134,15 +136,6 @@ class AnchorWidget(QWidget):
         self.apply_button.clicked.connect(self.apply)
         self.metres.returnPressed.connect(self.apply)
         self.remove_button.clicked.connect(self.forget)
-        self.undo_button.clicked.connect(self.undo)
-        self.redo_button.clicked.connect(self.redo)
-        for key, slot in (
-            (QKeySequence.StandardKey.Undo, self.undo),
-            (QKeySequence.StandardKey.Redo, self.redo),
-        ):
-            shortcut = QShortcut(QKeySequence(key), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(slot)
         self.work.started.connect(self._enable)
         self.work.ended.connect(self._enable)
         # a closed widget must not go on taking the viewer's clicks
@@ -178,8 +171,7 @@ class AnchorWidget(QWidget):
     def _enable(self, outcome: Any = None) -> None:
         session, busy = self.session, self.work.running
         self.apply_button.setEnabled(session is not None and not busy)
-        self.undo_button.setEnabled(bool(session and session.can_undo and not busy))
-        self.redo_button.setEnabled(bool(session and session.can_redo and not busy))
+        self.undoing.enable()
 
     def _list(self) -> None:
         self.known.clear()
@@ -285,16 +277,6 @@ class AnchorWidget(QWidget):
             self.statements = []
             self._list()
             self.work.say("nothing is known any more; Undo brings the old scale back")
-
-    def undo(self) -> None:
-        """Take the last change back."""
-        if self.session is not None and not self.work.running:
-            self.session.undo()
-
-    def redo(self) -> None:
-        """Do again what was taken back."""
-        if self.session is not None and not self.work.running:
-            self.session.redo()
 
     def _anchor(self, statements: list[Statement]) -> None:
         session, relation = self.session, self.relation.currentData()

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QCheckBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QShortcut,
     QSpinBox,
     QSplitter,
     QVBoxLayout,
@@ -26,6 +24,7 @@ from napari_seurat_tracks._qt.links import Links, SessionFollower
 from napari_seurat_tracks._qt.plot import CurvePlot
 from napari_seurat_tracks._qt.saver import Saver
 from napari_seurat_tracks._qt.track_list import TrackList
+from napari_seurat_tracks._qt.undo import Undo
 from napari_seurat_tracks._qt.work import Work, sentence
 from napari_seurat_tracks.relift import relift
 from napari_seurat_tracks.session import Session
@@ -71,9 +70,12 @@ class InspectWidget(QWidget):
         self.first, self.last = QSpinBox(), QSpinBox()
         for box in (self.first, self.last):
             box.setToolTip("a right drag in the plot sets the frames, too")
-        self.undo_button = _button("Undo", "take the last change back (Ctrl+Z)")
-        self.redo_button = _button("Redo", "do it again (Ctrl+Shift+Z)")
         self.work = Work()
+        self.undoing = Undo(self, self.work, lambda: self.session)
+        self.undo_button, self.redo_button = (
+            self.undoing.undo_button,
+            self.undoing.redo_button,
+        )
         self.saver = Saver(self.work)
         # the table is worked out apart, so that it cannot be refused by other work
         self._counting = Work()
@@ -140,15 +142,6 @@ class InspectWidget(QWidget):
         self.merge_button.clicked.connect(self.merge)
         self.hide_button.clicked.connect(self.hide_span)
         self.relift_button.clicked.connect(self.relift)
-        self.undo_button.clicked.connect(self.undo)
-        self.redo_button.clicked.connect(self.redo)
-        for key, slot in (
-            (QKeySequence.StandardKey.Undo, self.undo),
-            (QKeySequence.StandardKey.Redo, self.redo),
-        ):
-            shortcut = QShortcut(QKeySequence(key), self)
-            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
-            shortcut.activated.connect(slot)
         self.work.started.connect(self._enable)
         self.work.ended.connect(self._enable)
         self._counting.ended.connect(self._counted)
@@ -220,8 +213,7 @@ class InspectWidget(QWidget):
             self.relift_button,
         ):
             button.setEnabled(session is not None and not busy)
-        self.undo_button.setEnabled(bool(session and session.can_undo and not busy))
-        self.redo_button.setEnabled(bool(session and session.can_redo and not busy))
+        self.undoing.enable()
         self.saver.setEnabled(session is not None and not busy)
         changed = session is not None and not session.is_saved
         self.saver.save_button.setText("Save *" if changed else "Save")
@@ -302,16 +294,6 @@ class InspectWidget(QWidget):
             take,
             "lifting again",
         )
-
-    def undo(self) -> None:
-        """Take the last change back."""
-        if self.session is not None and not self.work.running:
-            self.session.undo()
-
-    def redo(self) -> None:
-        """Do again what was taken back."""
-        if self.session is not None and not self.work.running:
-            self.session.redo()
 
     def _edit(self, edit: Callable[[xr.Dataset, Any], tuple[xr.Dataset, str]]) -> None:
         session = self.session
