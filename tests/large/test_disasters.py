@@ -16,8 +16,9 @@ import pytest
 
 import seurat_tracks as st
 from seurat_tracks.errors import SeuratTracksError
+from seurat_tracks.large.engine import LostWorkers, each
 from tests.benchmarks.kills import Bench, Killer, content, finished, lift, make_store
-from tests.fixtures.cluster import ROOT, Cluster
+from tests.fixtures.cluster import ROOT, Cluster, dies_at_two
 
 pytest.importorskip("distributed")
 pytestmark = pytest.mark.slow
@@ -48,6 +49,14 @@ def bench(
 def test_a_killed_process_loses_nothing(bench: Bench, kind: str) -> None:
     while not bench.disturbed(kind)[0]:  # it was done before the moment came
         shutil.rmtree(bench.target)
+
+
+def test_work_that_ends_every_worker_does_not_end_the_rest(cluster: Cluster) -> None:
+    with cluster.client() as client:
+        done = dict(each(dies_at_two, [1, 2, 3], client, lost=lambda item: -item))
+        assert done == {1: 1, 2: -2, 3: 3}
+        with pytest.raises(LostWorkers, match="KilledWorker"):
+            list(each(dies_at_two, [2], client))
 
 
 def test_a_killed_scheduler_is_said_and_the_rest_is_done(bench: Bench) -> None:
