@@ -37,8 +37,9 @@ DISPLAY_RUN := $(if $(DISPLAY),,$(if $(shell command -v xvfb-run),\
 notebooks: $(STAMP) ## open the notebooks in JupyterLab
 	$(BIN)/jupyter lab notebooks
 
+# Tests of one file share a process, so that what a file sets up is set up once.
 test: $(STAMP) ## run the tests, and every notebook
-	$(DISPLAY_RUN) $(BIN)/python -m pytest -q
+	$(DISPLAY_RUN) $(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 lint: $(STAMP) ## ruff, mypy and codespell
 	$(BIN)/ruff check .

@@ -57,7 +57,7 @@ def moving(store: str) -> list[int]:
     away = now.visible & inside & (now.depth > 1.06) & (now.depth_ratio_sigma < 0.1)
     ids = ds.track[away.values]
     length = ds.visible.sel(track=ids).sum("time").compute()
-    return [int(i) for i in ids.values[length.values.argsort()[::-1]][:6]]
+    return [int(i) for i in ids.values[length.values.argsort()[::-1]][:5]]
 
 
 def lab(store: str, theme: str, path: Path) -> None:

@@ -77,6 +77,9 @@ def main() -> None:
     view.go_to(20)
     hidden.set_look(frustum=False, tail=14)
     view.look((1.0, 0.5, -0.4))
+    seen = hidden.space.seen[:, 20]
+    viewer.scene.camera.center = tuple(hidden.space.points[seen, 20].mean(0))
+    viewer.scene.camera.zoom *= 1.9
     save(canvas(), "hidden")
     viewer.close()
 

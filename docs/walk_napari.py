@@ -27,7 +27,8 @@ FIRST, FRAMES, WIDTH, GRID = 140, 32, 480, 16
 """Of the street: where the walk begins, how long it is, its size, and points a side."""
 
 KNOWN = 1.4
-"""Metres between the two points that are picked: made up for the walk."""
+"""Metres between the two points that are picked. Nobody measured the street: the number
+is made up, to show what the tool does, and with it every metre of the walk."""
 
 _log = logging.getLogger("walk")
 
@@ -60,7 +61,7 @@ class Walk:
         self.pictures, self.folder = pictures, folder
         self.frames, self.grid = frames, grid
         self.viewer = napari.Viewer(show=True) if viewer is None else viewer
-        self.viewer.window.resize(1240, 860)
+        self.viewer.window.resize(1500, 900)
         self.store = folder / "street.zarr"
 
     def run(self) -> None:
@@ -96,9 +97,11 @@ class Walk:
         widget.grid.setValue(self.grid)
         widget.camera.setText("60")
         widget.device.setCurrentIndex(widget.device.findData("cpu"))
+        self._settle()
+        self.viewer.reset_view()
         widget.lift()
         self._until(lambda: self._half_way() or not widget.work.running)
-        self._take("napari-lift.png")
+        self._take("napari-lift.png", wait=0.0)  # while it works
         self._until(lambda: not widget.work.running)
         self._say(widget.work.message.text())
         self.viewer.window.remove_dock_widget(dock)
@@ -127,12 +130,14 @@ class Walk:
         table.sortByColumn(at, Qt.SortOrder.AscendingOrder)
         assert widget.session is not None
         ds = widget.session.dataset
-        # three whose depth changes much, and is known well
+        # three whose depth changes much, is known well, and which are seen for long
         change = abs(ds["log_depth_ratio"]).max("time").values
+        change[ds["visible"].mean("time").values < 0.75] = -1
         change[~(ds["depth_ratio_sigma"].max("time").values < 0.1)] = -1
         show = ds["track"].values[np.argsort(change)[-3:]]
         widget.session.select(show)
         widget.plot.clicked.emit(float(self.frames * 2 // 3))
+        self._settle()
         self._take("napari-inspect.png")
         bad = self._doubtful() - set(show.tolist())
         if 0 < len(bad) < ds.sizes["track"]:
@@ -150,27 +155,31 @@ class Walk:
         from napari_seurat_tracks._qt.anchor import AnchorWidget
 
         widget = AnchorWidget(self.viewer)
-        dock = self.viewer.window.add_dock_widget(widget, name="Anchor", area="left")
+        dock = self.viewer.window.add_dock_widget(
+            widget, name="Anchor", area="right", tabify=True
+        )
+        widget.show()
+        dock.raise_()
         session = widget.session
         assert session is not None
         ds = session.dataset
         frame = int(ds["time"].values[self.frames // 2])
-        widget.picker.session = session
         widget.pick_button.setChecked(True)
         now = ds.sel(time=frame)
         known = now["visible"].values & np.isfinite(now["depth"].values)
         xy = now["xy"].values[known]
         width, height = ds.attrs["frame_size"]
-        from napari_seurat_tracks.timeline import go_to
+        from napari_seurat_tracks.view import view_of
 
-        go_to(self.viewer, session, frame)
+        view_of(self.viewer).go_to(frame)
         for place in ((0.35 * width, 0.45 * height), (0.6 * width, 0.45 * height)):
             near = np.hypot(*(xy - place).T).argmin()
-            widget.picker.click((frame, xy[near][1], xy[near][0]))
+            widget.picker.click((frame, xy[near][1], xy[near][0]), None, [1, 2])
         widget.metres.setText(str(KNOWN))
         widget.apply()
         self._until(lambda: not widget.work.running)
         self._say(widget.work.message.text())
+        self._settle()
         self._take("napari-anchor.png")
         widget.pick_button.setChecked(False)
         self.viewer.window.remove_dock_widget(dock)
@@ -181,33 +190,36 @@ class Walk:
         widget.saver.save_to(self.store)
         self._until(lambda: not widget.work.running)
         self._say(widget.work.message.text())
+        self._take("napari-walk-2-saved.png")
 
     def reopen(self) -> None:
         """Open the store in the emptied viewer, and look at it in space."""
+        from napari_seurat_tracks._qt.view import ViewWidget
+        from napari_seurat_tracks.view import view_of
+
+        # the dock goes first, and with it what it says of tracks that are gone
+        self.viewer.window.remove_dock_widget(self.inspect_widget)
         self.viewer.layers.clear()
         self._open(self.folder / "street.mp4")
         self._open(self.store)
-        try:
-            from napari_seurat_tracks.view import view_of
-        except ImportError:
-            self._say("no 3D view in this installation")
-        else:
-            view_of(self.viewer).switch(True)
-        self._take("napari-walk-2-space.png")
+        widget = ViewWidget(self.viewer)
+        self.viewer.window.add_dock_widget(widget, name="View", area="right")
+        view = view_of(self.viewer)
+        view.go_to(self.frames * 2 // 3)
+        self._settle()
+        widget.switch.click()
+        self._take("napari-walk-3-space.png")
 
     def _open(self, path: Path) -> None:
-        """Open a file as a drop on the viewer would; by hand without a reader."""
-        try:
-            self.viewer.open(path, plugin="seurat-tracks")
-        except (ValueError, RuntimeError):
-            import seurat_tracks as st
-            from napari_seurat_tracks.session import Session
-            from napari_seurat_tracks.show import show_session
+        """Open a file as a drop on the viewer would."""
+        from napari.layers import Layer
 
-            if path.suffix == ".zarr":
-                show_session(self.viewer, Session(st.open(path), path))
-            else:
-                self.viewer.add_image(st.open_video(path).data, rgb=True, name="street")
+        from napari_seurat_tracks.read import get_reader
+
+        read = get_reader(str(path))
+        assert read is not None
+        for data in read(str(path)):
+            self.viewer.add_layer(Layer.create(*data))
         self._until(lambda: True)
 
     def _doubtful(self) -> set[Any]:
@@ -227,10 +239,16 @@ class Walk:
                 raise TimeoutError("the walk got stuck")
             time.sleep(0.01)
 
-    def _take(self, name: str) -> None:
-        """Take a picture of the whole window, with few colours."""
-        end = time.monotonic() + 0.8
+    def _settle(self, wait: float = 0.8) -> None:
+        """Wait until the window has laid itself out and drawn."""
+        end = time.monotonic() + wait
         self._until(lambda: time.monotonic() > end)
+
+    def _take(self, name: str, wait: float = 0.8) -> None:
+        """Take a picture of the whole window, with few colours."""
+        if self.viewer.dims.ndisplay == 2:
+            self.viewer.reset_view()
+        self._settle(wait)
         if self.pictures is None:
             return
         from PIL import Image

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -140,8 +141,6 @@ def test_wheel_contents(wheel):
         "seurat_tracks/__init__.py",
         "seurat_tracks/py.typed",
         "seurat_tracks/io/store.py",
-        "seurat_tracks/notebook/web/core.mjs",
-        "seurat_tracks/notebook/web/explorer.css",
         "napari_seurat_tracks/__init__.py",
         f"{info}/licenses/LICENSE",
     } <= names
@@ -151,6 +150,35 @@ def test_wheel_contents(wheel):
         if "__pycache__" not in path.parts
     }
     assert source <= names
+
+
+def test_wheel_holds_the_explorers_script(wheel, tmp_path):
+    """All of it, and what is joined from the wheel is what is joined here."""
+    from seurat_tracks.notebook.assets import script, style
+
+    folder = ROOT / "seurat_tracks" / "notebook" / "web"
+    files = {f"seurat_tracks/notebook/web/{path.name}" for path in folder.iterdir()}
+    assert {path.rpartition(".")[2] for path in files} == {"mjs", "css"}
+    assert files <= set(wheel.namelist())
+    wheel.extractall(tmp_path)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, seurat_tracks.notebook.assets as a; print(a.__file__); "
+            "texts = a.script('widget'), a.script('page'), a.style(); "
+            "print(*(len(text) for text in texts))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    where, lengths = done.stdout.splitlines()
+    assert where.startswith(str(tmp_path))
+    here = (script("widget"), script("page"), style())
+    assert lengths.split() == [str(len(text)) for text in here]
 
 
 def test_wheel_holds_the_napari_plugin(wheel):

@@ -198,30 +198,3 @@ def _median_depth(ds: xr.Dataset) -> float:
     depth = ds["depth"].transpose("track", "time").values
     seen = ds["visible"].transpose("track", "time").values & np.isfinite(depth)
     return float(np.median(depth[seen])) if seen.any() else float("nan")
-
-
-def nearest_track(
-    ds: xr.Dataset, frame: int, x: float, y: float, within: float
-) -> Hashable | None:
-    """Id of the visible track that lies nearest to a place, None if none is near.
-
-    Parameters
-    ----------
-    ds
-        Tracks.
-    frame
-        Frame number.
-    x, y
-        Pixels.
-    within
-        Pixels beyond which a track is not meant.
-    """
-    if frame not in ds["time"].values:
-        return None
-    now = ds[["xy", "visible"]].sel(time=frame)
-    xy = now["xy"].transpose("track", "coord").values.astype(float)
-    away = np.hypot(xy[:, 0] - x, xy[:, 1] - y)
-    away = np.where(now["visible"].values & np.isfinite(away), away, np.inf)
-    best = int(away.argmin())
-    found: Hashable = ds["track"].values[best].item()
-    return found if away[best] <= within else None

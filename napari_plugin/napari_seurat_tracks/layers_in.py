@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_seurat_tracks.video import first_number
 from seurat_tracks.errors import TrackerError, VideoError
 from seurat_tracks.io.video import open_video
 
@@ -50,8 +51,7 @@ def video_of(layer: Any) -> xr.DataArray:
         data = _as_shown(data, layer.contrast_limits, bool(colours))
     dims = ("time", "y", "x", "rgb")[: data.ndim]
     n = data.shape[0]
-    start, step = _time_axis(layer)
-    first = round(start) if step == 1 and start >= 0 else 0
+    first = first_number(layer)
     video = xr.DataArray(
         data, dims=dims, coords={"time": np.arange(n) + first}, name="video"
     )
@@ -59,14 +59,6 @@ def video_of(layer: Any) -> xr.DataArray:
     video = open_video(video, fps=float(fps) if fps else None)
     video.attrs["source"] = name
     return video
-
-
-def _time_axis(layer: Any) -> tuple[float, float]:
-    """Where the first frame lies on the slider's axis, and how far the next."""
-    origin = np.zeros(layer.ndim)
-    start = float(layer.data_to_world(origin)[0])
-    origin[0] = 1
-    return start, float(layer.data_to_world(origin)[0]) - start
 
 
 def _as_shown(data: Any, limits: Any, colour: bool) -> Any:

@@ -185,7 +185,7 @@ def write_movie(
     SeuratTracksError
         The place is taken or cannot be written to; before anything is drawn.
     """
-    from seurat_tracks.io._export import replacing
+    from seurat_tracks.io._files import writing
     from seurat_tracks.notebook.animate import write_gif, write_mp4
 
     target = Path(path).expanduser()
@@ -195,7 +195,7 @@ def write_movie(
     if not fps > 0:
         raise MovieError(f"fps must be a positive number, got {fps}")
     try:
-        with replacing(target, overwrite=overwrite) as partial:
+        with writing(target, overwrite=overwrite) as partial:
             # the writers go by the ending
             named = partial.with_name(partial.name + ending)
             try:

@@ -10,16 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_seurat_tracks.session import KEY
+from napari_seurat_tracks.session import KEY, PART
 
 if TYPE_CHECKING:
     from napari.layers import Points, Surface, Tracks, Vectors
 
     from napari_seurat_tracks.session import Session
     from napari_seurat_tracks.stage import Space, Stage
-
-PART = "seurat_tracks_part"
-"""Where a layer says which part of which scene it is: (name, session)."""
 
 AXES = {2: ("y", "x"), 3: ("z", "y", "x")}
 
@@ -82,16 +79,17 @@ def heads(stage: Stage, space: Space, session: Session) -> Points:
     return layer
 
 
-def hidden(stage: Stage, space: Space, session: Session) -> Points:
-    """Hidden points: rings where they are now, and dots where they were.
+def hidden_rows(space: Space) -> int:
+    """Rows for the frame with most hidden points, and for `DOTS` dots."""
+    rings = int(space.guessed.sum(axis=0).max(initial=0))
+    return rings + min(DOTS, int(space.guessed.sum()))
 
-    It has rows for the frame with most of them, and for `DOTS` dots.
-    """
+
+def hidden(stage: Stage, space: Space, session: Session) -> Points:
+    """Hidden points: rings where they are now, and dots where they were."""
     from napari.layers import Points
 
-    ndim = space.points.shape[-1]
-    rings = int(space.guessed.sum(axis=0).max(initial=0))
-    n = rings + min(DOTS, int(space.guessed.sum()))
+    ndim, n = space.points.shape[-1], hidden_rows(space)
     layer = Points(
         empty_points(space, n)[:n],
         ndim=ndim,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_seurat_tracks.layers import LayerData, tracks_layer, video_layer
+from napari_seurat_tracks.saving import IN_MEMORY
 from seurat_tracks.errors import FormatError, SeuratTracksError
 
 if TYPE_CHECKING:
@@ -25,10 +26,6 @@ VIDEOS = (
     ".wmv",
 )
 """Endings of files that are opened as videos."""
-
-IN_MEMORY = 2**30
-"""Stores of fewer bytes are loaded: going through time is then quick, and the store may
-be saved over while it is shown."""
 
 Reader = Callable[[Any], list[LayerData]]
 

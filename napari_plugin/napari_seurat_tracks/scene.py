@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import itertools
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from psygnal import Signal
 
 from napari_seurat_tracks import parts
 from napari_seurat_tracks.pick import nearest
+from napari_seurat_tracks.session import PART
 from napari_seurat_tracks.space import (
     error_bars,
     floor_grid,
@@ -23,7 +26,7 @@ from napari_seurat_tracks.space import (
 )
 from napari_seurat_tracks.spans import span_rows, spread
 from napari_seurat_tracks.stage import Space, Stage, ViewError
-from napari_seurat_tracks.video import find_video, picture_at
+from napari_seurat_tracks.video import find_video, picture_at, placement_of
 from seurat_tracks.errors import SeuratTracksError
 
 if TYPE_CHECKING:
@@ -38,6 +41,9 @@ without a graphics card. Tails of selected tracks are always among them."""
 
 BARS = 2000
 """Error bars drawn at most."""
+
+TIMED = ("tails", "hidden", "heads")
+"""Parts whose place in the world is the video's: over the picture, or in time."""
 
 _CORNERS = list(itertools.product((0, 1), repeat=3))
 _WHITE, _CLEAR = np.ones(4, np.float32), np.zeros(4, np.float32)
@@ -90,9 +96,13 @@ class Scene:
     ----------
     updated
         Emitted when what can be chosen, or the status, may have changed.
+    remade
+        Emitted after an edit, when the layers are there, with the factor by which the
+        scene in 3D has grown; NaN where it came or went.
     """
 
     updated = Signal()
+    remade = Signal(float)
 
     def __init__(
         self, viewer: Viewer, session: Session, tails: Layer | None = None
@@ -105,6 +115,7 @@ class Scene:
         self._layers: dict[str, Layer] = {}
         self._flat: dict[str, Layer] = {}
         self._deep: dict[str, Layer] = {}
+        self._unit = self.stage.unit
         self._busy = False
         self.closed = False
         self._build_flat(tails)
@@ -114,51 +125,85 @@ class Scene:
 
     # --- building
 
-    def _make_flat(self, tails: Layer | None) -> dict[str, Layer]:
-        stage, session, space = self.stage, self.session, self.stage.picture
-        if tails is None:
-            tails = parts.tails(stage, space, session)
-        return {
-            "tails": tails,
-            "hidden": parts.hidden(stage, space, session),
-            "heads": parts.heads(stage, space, session),
-        }
+    def _make_points(self, space: Space, old: dict[str, Layer]) -> dict[str, Layer]:
+        """Layers of points and tails; those that still fit are taken over."""
+        stage, session = self.stage, self.session
+        made = {"tails": old.get("tails") or parts.tails(stage, space, session)}
+        rows = {"hidden": parts.hidden_rows(space), "heads": len(stage.ids)}
+        for part, make in (("hidden", parts.hidden), ("heads", parts.heads)):
+            layer = old.get(part)
+            if layer is None or len(layer.data) != rows[part]:
+                layer = make(stage, space, session)
+            made[part] = layer
+        made["heads"].features = {"track": stage.ids}
+        return made
 
     def _build_flat(self, adopted: Layer | None) -> None:
         if adopted is not None:
-            adopted.metadata[parts.PART] = ("tails", self.session)
+            adopted.metadata[PART] = ("tails", self.session)
             adopted.tail_width, adopted.blending = 2, "translucent"
-        self._flat = self._layers = self._make_flat(adopted)
+        old = {} if adopted is None else {"tails": adopted}
+        self._flat = self._layers = self._make_points(self.stage.picture, old)
         with self._quiet():
             for layer in self._flat.values():
                 if layer not in self.viewer.layers:
                     self.viewer.add_layer(layer)
+        self.place()
 
-    def _build_deep(self) -> dict[str, Layer]:
+    def place(self) -> None:
+        """Put the layers where the video is that they belong to."""
+        placed = placement_of(self.video)
+        for made in (self._flat, self._deep):
+            for part, layer in made.items():
+                if part not in TIMED:
+                    continue
+                scale = np.array(layer.scale, float)
+                translate = np.array(layer.translate, float)
+                if layer.ndim < 4:  # in space, time alone is the video's
+                    scale, translate = (v[-layer.ndim :] for v in placed)
+                else:
+                    scale[0], translate[0] = placed.scale[0], placed.translate[0]
+                if not np.array_equal(layer.scale, scale):
+                    layer.scale = scale
+                if not np.array_equal(layer.translate, translate):
+                    layer.translate = translate
+
+    def _make_deep(self, old: dict[str, Layer]) -> dict[str, Layer]:
+        """Layers of the scene in space; those that still fit are taken over."""
         stage, session = self.stage, self.session
         space = stage.in_3d
         made: dict[str, Layer] = {}
         box = float(np.linalg.norm(space.high - space.low))
         grid = floor_grid(space.low[::-1], space.high[::-1], stage.unit)
-        made["grid"] = parts.lines(
-            to_napari(grid.lines), session, "grid", "#606060", 0.002 * box
-        )
-        made["numbers"] = parts.labels(to_napari(grid.at), grid.text, session)
+        lines = parts.as_vectors(to_napari(grid.lines))
+        same = "grid" in old and np.array_equal(old["grid"].data, lines)
+        same = same and "numbers" in old and stage.unit == self._unit
+        self._unit = stage.unit
+        if same:
+            made["grid"], made["numbers"] = old["grid"], old["numbers"]
+        else:
+            made["grid"] = parts.lines(
+                to_napari(grid.lines), session, "grid", "#606060", 0.002 * box
+            )
+            made["numbers"] = parts.labels(to_napari(grid.at), grid.text, session)
         if self.has_camera:
             corners = picture_corners(stage.frame_size, stage.intrinsics, 1.0)
-            made["picture"] = parts.picture(to_napari(corners), session)
-            made["frustum"] = parts.lines(
+            made["picture"] = old.get("picture") or parts.picture(
+                to_napari(corners), session
+            )
+            made["frustum"] = old.get("frustum") or parts.lines(
                 to_napari(frustum(corners)), session, "camera", "#e0b040", 0.003 * box
             )
-        made["tails"] = parts.tails(stage, space, session)
+            made["frustum"].edge_width = 0.003 * box
         if stage.sigma(0) is not None:
             none = np.zeros((1, 2, 3), np.float32) + space.low.astype(np.float32)
-            made["bars"] = parts.lines(
+            made["bars"] = old.get("bars") or parts.lines(
                 none, session, "error bars", "white", 0.003 * box
             )
-        made["hidden"] = parts.hidden(stage, space, session)
-        made["heads"] = parts.heads(stage, space, session)
-        return made
+            made["bars"].edge_width = 0.003 * box
+        points = self._make_points(space, old)
+        order = ("tails", "bars", "hidden", "heads")
+        return made | {k: (made | points)[k] for k in order if k in made | points}
 
     @property
     def has_camera(self) -> bool:
@@ -174,6 +219,11 @@ class Scene:
     def space(self) -> Space:
         """Positions of the view that is on show."""
         return self.stage.in_3d if self.in_3d else self.stage.picture
+
+    @property
+    def point_size(self) -> float:
+        """Size of a point that is seen, in the unit of the view that is on show."""
+        return parts.point_size(self.stage, self.space)
 
     @property
     def colour_by(self) -> str:
@@ -195,7 +245,8 @@ class Scene:
             return
         old = self._layers
         if in_3d:
-            self._deep = self._deep or self._build_deep()
+            self._deep = self._deep or self._make_deep({})
+        self.place()
         self._layers = self._deep if in_3d else self._flat
         self.in_3d = in_3d
         with self._quiet():
@@ -228,7 +279,8 @@ class Scene:
         """Adding and removing layers of our own is not the user's doing."""
         before, self._busy = self._busy, True
         try:
-            yield
+            with _one_collection():
+                yield
         finally:
             self._busy = before
 
@@ -254,26 +306,34 @@ class Scene:
         self.update()
 
     def _on_changed(self, ds: Any) -> None:
-        """Show the Dataset after an edit; layers are made anew, and take its place."""
-        self.stage = Stage(ds)
+        """Show the Dataset after an edit; layers that no longer fit are made anew."""
+        before, self.stage = self.stage, Stage(ds)
         old, was_3d = dict(self._layers), self.in_3d
+        active = self.viewer.layers.selection.active
         self.in_3d = was_3d and self.stage.space is not None
         # the layer that the session came in stays, for whoever holds it
-        kept = old.get("tails") if not was_3d else None
-        self._flat = self._make_flat(kept)
-        self._deep = self._build_deep() if self.in_3d else {}
+        self._flat = self._make_points(self.stage.picture, {} if was_3d else old)
+        self._deep = self._make_deep(old) if self.in_3d else {}
         self._layers = self._deep if self.in_3d else self._flat
+        self.place()
         with self._quiet():
             # never an empty viewer in between: napari would move its camera
             for layer in self._layers.values():
                 if layer not in self.viewer.layers:
                     self.viewer.add_layer(layer)
             for layer in old.values():
-                if layer is not kept and layer in self.viewer.layers:
+                if not self.owns(layer) and layer in self.viewer.layers:
                     self.viewer.layers.remove(layer)
+            # what the person was at is still what the person is at
+            for part, layer in old.items():
+                if layer is active:
+                    active = self._layers.get(part, self._layers["tails"])
+            if active is not None and active in self.viewer.layers:
+                self.viewer.layers.selection.active = active
         for part in set(old) & set(self._layers):
             self._layers[part].name = old[part].name
         self.update()
+        self.remade.emit(_growth(before.space, self.stage.space))
         self.updated.emit()
 
     def _on_selection(self, ids: Any) -> None:
@@ -332,7 +392,7 @@ class Scene:
         if at is not None:
             layer.data[shown] = space.points[shown, at]
             layer.face_color[shown] = self._colours(shown, at)
-            layer.size[shown] = parts.point_size(self.stage, space)
+            layer.size[shown] = self.point_size
         layer.size[chosen] *= 2.0
         layer.border_width[:] = 0.0
         layer.border_width[chosen] = 0.25
@@ -360,7 +420,7 @@ class Scene:
             return
         _blank(layer, space)
         colours = self._colours(rows, when)
-        size = parts.point_size(self.stage, space)
+        size = self.point_size
         layer.data[:m] = space.points[rows, when]
         layer.border_color[:m] = colours
         layer.face_color[n:m] = colours[n:]
@@ -467,7 +527,9 @@ class Scene:
         pose = self._pose(self.stage.position(self.frame))
         known = pose is None or bool(np.isfinite(pose).all())
         if self._show("picture", known and image is not None):
-            layer.texture = image
+            # its corners are where they were
+            with _unrefreshed(layer):
+                layer.texture = image
 
     def _draw_bars(self, at: int | None) -> None:
         if not self._show("bars", self.look.bars and at is not None):
@@ -504,16 +566,23 @@ class Scene:
     # --- picking
 
     def track_at(
-        self, position: np.ndarray, direction: np.ndarray | None, radius: float
+        self,
+        position: np.ndarray,
+        direction: np.ndarray | None,
+        radius: float,
+        *,
+        seen_only: bool = False,
     ) -> Any:
         """Find the track under the mouse.
 
         Parameters
         ----------
         position, direction
-            Place under the mouse and, in 3D, where it looks, along the view's axes.
+            Place under the mouse and, in 3D, where it looks, in the world.
         radius
-            How far from a point a click counts, in the view's unit.
+            How far from a point a click counts, in the world.
+        seen_only
+            Points that are hidden in this frame do not count.
 
         Returns
         -------
@@ -524,13 +593,22 @@ class Scene:
         if at is None:
             return None
         space = self.space
-        drawn = space.seen[:, at]
-        if self.look.hidden:
-            drawn = drawn | space.guessed[:, at]
+        drawn = space.seen[:, at] & self._on_show("heads")
+        if self.look.hidden and not seen_only:
+            drawn = drawn | (space.guessed[:, at] & self._on_show("hidden"))
         rows = np.flatnonzero(drawn)
-        half = 0.5 * parts.point_size(self.stage, space)
+        if not self.in_3d:
+            placed = placement_of(self.video)
+            position = (position - placed.translate[1:]) / placed.scale[1:]
+            radius /= float(np.abs(placed.scale[1:]).mean())
+        half = 0.5 * self.point_size
         found = nearest(space.points[rows, at], position, direction, max(radius, half))
         return None if found is None else self.stage.ids[rows[found]]
+
+    def _on_show(self, part: str) -> bool:
+        """Whether a part is there and not switched off: nobody clicks on the rest."""
+        layer = self._layers.get(part)
+        return layer is not None and bool(layer.visible)
 
     def status(self) -> str:
         """Say in a few sentences what is shown, and what is not, and why."""
@@ -563,6 +641,23 @@ class Scene:
         return " ".join(told)
 
 
+@contextlib.contextmanager
+def _one_collection() -> Iterator[None]:
+    """Let napari collect garbage once instead of once for every layer removed.
+
+    It takes a third of a second each where torch is loaded. On Windows napari needs
+    each of them, for its drivers' sake.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    gc.freeze()  # what is there already is not looked at
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
 def _reason(stage: Stage) -> SeuratTracksError:
     try:
         _ = stage.in_3d
@@ -570,6 +665,14 @@ def _reason(stage: Stage) -> SeuratTracksError:
         text = str(error)
         return ViewError(text[0].upper() + text[1:] + ".")
     raise AssertionError
+
+
+def _growth(before: Space | None, after: Space | None) -> float:
+    """By what factor the scene in 3D has grown; NaN where it came or went."""
+    if before is None or after is None:
+        return 1.0 if before is after else float("nan")
+    sizes = [float(np.linalg.norm(s.high - s.low)) for s in (before, after)]
+    return sizes[1] / max(sizes[0], 1e-12)
 
 
 def _blank(layer: Layer, space: Space) -> None:
@@ -583,6 +686,16 @@ def _blank(layer: Layer, space: Space) -> None:
     layer.border_color[:] = _CLEAR
     layer.size[:] = 0.0
     layer.shown[:] = False
+
+
+def _unrefreshed(layer: Layer) -> Any:
+    """Let setters send their own event alone, not everything there is of a layer.
+
+    A seventh of the time of a step through a video. Other versions of napari may have
+    no such way, and then it takes longer.
+    """
+    block = getattr(layer, "_block_refresh", contextlib.nullcontext)
+    return block()
 
 
 def _redraw(layer: Layer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,16 @@ from psygnal import Signal
 if TYPE_CHECKING:
     import xarray as xr
 
-#: Where a layer keeps the session that it shows: ``layer.metadata[KEY]``.
 KEY = "seurat_tracks"
+"""Where a layer with the time axis keeps the session that it shows."""
+
+PART = "seurat_tracks_part"
+"""Where a layer says which part of which scene it is: (name, session)."""
+
+KEPT_BYTES = 2 * 2**30
+"""Memory that the states to which Undo leads take at most; the oldest ones go first."""
+
+_alive: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
 class Session:
@@ -36,8 +45,10 @@ class Session:
         self.path = path
         self._states = [ds]
         self._at = 0
-        self._saved: xr.Dataset | None = ds if path is not None else None
+        # not to be kept in memory by this
+        self._saved = weakref.ref(ds) if path is not None else None
         self._selection = np.empty(0, dtype=ds["track"].dtype)
+        _alive.add(self)
 
     @property
     def dataset(self) -> xr.Dataset:
@@ -74,16 +85,24 @@ class Session:
             *self._states[: self._at + 1],
             ds.assign_attrs(history=history),
         ]
-        self._go(self._at + 1)
+        while len(self._states) > 2 and _held(self._states) > KEPT_BYTES:
+            del self._states[0]
+        self._go(len(self._states) - 1)
 
     @property
     def is_saved(self) -> bool:
         """Whether the tracks as they are now are those in the store."""
-        return self.dataset is self._saved
+        return self._saved is not None and self.dataset is self._saved()
 
-    def mark_saved(self) -> None:
-        """Remember that the tracks were saved as they are now."""
-        self._saved = self.dataset
+    def mark_saved(self, ds: xr.Dataset | None) -> None:
+        """Remember which state of the tracks was saved; None: none is any more."""
+        self._saved = None if ds is None else weakref.ref(ds)
+
+    @property
+    def lazy_bytes(self) -> int:
+        """Bytes that `load` would read."""
+        lazy = [s for s in self._states if any(v.chunks for v in s.variables.values())]
+        return max((s.nbytes for s in lazy), default=0)
 
     def load(self) -> None:
         """Read lazy states into memory, so that their files may go."""
@@ -116,11 +135,41 @@ class Session:
         self.select(self._selection)
 
 
+def _held(states: list[xr.Dataset]) -> int:
+    """Bytes in memory; what states share counts once, what is lazy not at all."""
+    found: dict[int, int] = {}
+    for state in states:
+        for variable in state.variables.values():
+            # .data would read what is lazy
+            array = variable._data
+            while isinstance(array, np.ndarray) and isinstance(array.base, np.ndarray):
+                array = array.base
+            if isinstance(array, np.ndarray):
+                found[id(array)] = array.nbytes
+    return sum(found.values())
+
+
+def sessions_at(path: Path) -> list[Session]:
+    """List the sessions, of any viewer, whose tracks came from a store."""
+    place = Path(path).expanduser().resolve()
+    return [
+        s
+        for s in list(_alive)
+        if s.path is not None and Path(s.path).expanduser().resolve() == place
+    ]
+
+
+def session_in(layer: Any) -> Session | None:
+    """Return the session that a layer shows, whichever part of it."""
+    if layer is None:
+        return None
+    session = layer.metadata.get(KEY)
+    if session is None:
+        session = layer.metadata.get(PART, ("", None))[1]
+    return session if isinstance(session, Session) else None
+
+
 def session_of(viewer: Any) -> Session | None:
     """Find the session of the active layer, else of the last layer that has one."""
     layers = [viewer.layers.selection.active, *reversed(list(viewer.layers))]
-    for layer in layers:
-        session = layer.metadata.get(KEY) if layer is not None else None
-        if isinstance(session, Session):
-            return session
-    return None
+    return next((s for s in map(session_in, layers) if s is not None), None)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from napari_seurat_tracks.parts import PART
+from napari_seurat_tracks.session import PART
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +45,41 @@ def find_video(viewer: Any, frame_size: Sequence[int] | None) -> Image | None:
     return None
 
 
+def time_axis(layer: Any) -> tuple[float, float]:
+    """Where a layer's first frame lies on the slider's axis, and how far the next."""
+    origin = np.zeros(layer.ndim)
+    start = float(layer.data_to_world(origin)[0])
+    origin[0] = 1
+    return start, float(layer.data_to_world(origin)[0]) - start
+
+
+def first_number(layer: Any) -> int:
+    """Return the frame number of a video layer's first frame.
+
+    Numbers are those of the slider where the layer has one step a frame, else they
+    count from 0.
+    """
+    start, step = time_axis(layer)
+    return round(start) if step == 1 and start >= 0 else 0
+
+
+class Placement(NamedTuple):
+    """Where frame numbers and pixels lie in the world: (t, y, x)."""
+
+    scale: np.ndarray
+    translate: np.ndarray
+
+
+def placement_of(layer: Image | None) -> Placement:
+    """Say where frame numbers and pixels of a video's tracks lie in the world."""
+    if layer is None:
+        return Placement(np.ones(3), np.zeros(3))
+    scale = np.asarray(layer.scale, float).copy()
+    translate = np.asarray(layer.translate, float).copy()
+    translate[0] -= scale[0] * first_number(layer)
+    return Placement(scale, translate)
+
+
 def picture_at(layer: Image, frame: float) -> np.ndarray | None:
     """Return one frame of a video layer as a texture.
 
@@ -53,14 +88,14 @@ def picture_at(layer: Image, frame: float) -> np.ndarray | None:
     layer
         As of `find_video`.
     frame
-        Where the time slider stands, in the world.
+        Frame number, as of its tracks.
 
     Returns
     -------
     uint8 array (y, x, 3) or None
         As it is shown, thinned to `MAX_SIDE`; None where the video has no such frame.
     """
-    index = round((frame - float(layer.translate[0])) / float(layer.scale[0]))
+    index = round(frame - first_number(layer))
     if not 0 <= index < layer.data.shape[0]:
         return None
     step = -(-max(layer.data.shape[1:3]) // MAX_SIDE)

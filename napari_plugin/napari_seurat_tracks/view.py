@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from psygnal import Signal
 
-from napari_seurat_tracks.parts import PART
 from napari_seurat_tracks.scene import Scene
-from napari_seurat_tracks.session import KEY, Session
+from napari_seurat_tracks.session import KEY, PART, Session
 from napari_seurat_tracks.stage import ViewError
 
 if TYPE_CHECKING:
@@ -37,7 +36,10 @@ class View:
     Attributes
     ----------
     changed
-        Emitted when scenes come or go, and when the view switches.
+        Emitted when scenes come, go or are made anew, and when the view switches.
+    taker
+        Who takes clicks instead of the selection: called with the place, direction and
+        displayed dimensions of `click`; None selects.
     """
 
     changed = Signal()
@@ -46,6 +48,7 @@ class View:
         self.viewer = viewer
         self.scenes: list[Scene] = []
         self.in_3d = False
+        self.taker: Callable[[Any, Any, list[int]], None] | None = None
         self._put_away: list[Layer] = []
         self._camera: dict[str, Any] = {}
         self._switching = False
@@ -72,6 +75,7 @@ class View:
         try:
             scene = Scene(self.viewer, session, tails)
             self.scenes.append(scene)
+            scene.remade.connect(self._on_remade)
             if self.in_3d and scene.stage.space is not None:
                 scene.enter(True)
         finally:
@@ -103,6 +107,8 @@ class View:
         layers = self.viewer.layers
         if layers.index(layer) > 0:
             layers.move(layers.index(layer), 0)
+        for scene in self.scenes:
+            scene.place()
         if self.in_3d:
             layer.visible = False
             self._put_away.append(layer)
@@ -123,6 +129,24 @@ class View:
                     self.changed.emit()
                 else:
                     scene.drop(part)
+
+    def _on_remade(self, growth: float) -> None:
+        """Keep 3D on show, and all of it in the window, after an edit."""
+        deep = [s for s in self.scenes if s.stage.space is not None]
+        if self.in_3d and not deep:
+            self.switch(False)
+        elif self.in_3d:
+            self._switching = True
+            try:
+                for scene in deep:
+                    scene.enter(True)
+            finally:
+                self._switching = False
+        # a factor of scale, unlike a track more or less, moves everything
+        if not 0.9 < growth < 1.1:
+            self._camera.pop("3d", None)
+            self._fit()
+        self.changed.emit()
 
     @property
     def scene(self) -> Scene | None:
@@ -294,12 +318,11 @@ class View:
             yield
         if np.abs(np.asarray(event.pos, float) - start).max() > 3:
             return
-        self.click(
-            event.position,
-            event.view_direction,
-            list(event.dims_displayed),
-            adding="Shift" in {str(m) for m in event.modifiers},
-        )
+        where = event.position, event.view_direction, list(event.dims_displayed)
+        if self.taker is not None:
+            self.taker(*where)
+            return
+        self.click(*where, adding="Shift" in {str(m) for m in event.modifiers})
 
     def _moves_the_view(self) -> bool:
         active = self.viewer.layers.selection.active
@@ -324,13 +347,8 @@ class View:
         adding
             Add the track to the selection, or take it away if it is there.
         """
-        at = np.asarray(position, float)[displayed]
-        way = None
-        if direction is not None and len(displayed) == 3:
-            way = np.asarray(direction, float)[displayed]
-        radius = CLICK_PIXELS / max(float(self.viewer.scene.camera.zoom), 1e-9)
         for scene in self.scenes:
-            found = scene.track_at(at, way, radius)
+            found = self.track_at(scene, position, direction, displayed)
             kept = scene.session.selection
             if found is None:
                 if not adding:
@@ -341,6 +359,41 @@ class View:
                 scene.session.select(kept[kept != found])
             else:
                 scene.session.select([*kept, found])
+
+    def track_at(
+        self,
+        scene: Scene,
+        position: Any,
+        direction: Any,
+        displayed: list[int],
+        *,
+        reach: float = CLICK_PIXELS,
+        seen_only: bool = False,
+    ) -> Any:
+        """Find the track of a scene at a place in the world.
+
+        Parameters
+        ----------
+        scene
+            Whose tracks count.
+        position, direction, displayed
+            As for `click`.
+        reach
+            Screen pixels within which a point is meant.
+        seen_only
+            Points that are hidden in this frame do not count.
+
+        Returns
+        -------
+        object or None
+            The track's id.
+        """
+        at = np.asarray(position, float)[displayed]
+        way = None
+        if direction is not None and len(displayed) == 3:
+            way = np.asarray(direction, float)[displayed]
+        radius = reach / max(float(self.viewer.scene.camera.zoom), 1e-9)
+        return scene.track_at(at, way, radius, seen_only=seen_only)
 
 
 def view_of(viewer: Viewer) -> View:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from napari_seurat_tracks.saving import save_session
 from napari_seurat_tracks.session import KEY, Session
 from seurat_tracks.errors import SeuratTracksError
 
@@ -36,12 +37,7 @@ def write_tracks(path: str, layers: list[tuple[Any, dict, str]]) -> list[str]:
     ds = session.dataset
     if target.suffix.lower() == ".zarr":
         own = session.path is not None and _same(target, session.path)
-        if own and any(v.chunks for v in ds.variables.values()):
-            raise SeuratTracksError(
-                f"{target} is being read from while it is shown, since it is too large "
-                "to be held: save under another name"
-            )
-        return [str(ds.seurat.save(target, overwrite=own))]
+        return [str(save_session(session, target, overwrite=own))]
     try:
         replaced = {"overwrite": True} if target.is_file() else {}
         return [str(ds.seurat.export(target, **replaced))]

@@ -155,8 +155,7 @@ def named_model(
         if find_spec(package) is None:
             adapter(licence=entry.licence, **common)  # says how to install it
         place, found = find_weights(name, download=download, files=PACKAGE_FILES)
-        weights = place / "model.pt" if (place / "model.pt").is_file() else place
-        return adapter(weights, licence=licence or found, **common)
+        return adapter(place, licence=licence or found, **common)
     path = None if weights is None else Path(weights).expanduser()
     return adapter(path, licence=licence or entry.licence, **common)
 

@@ -6,7 +6,6 @@ not there, and takes a network that the caller built instead (``network=``).
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from seurat_tracks.depth.base import Kind
 from seurat_tracks.depth.catalogue import file_digest, weights_hash
 from seurat_tracks.depth.frame_model import Answer
 from seurat_tracks.depth.hub_models import check_dtype
+from seurat_tracks.depth.package_load import WEIGHTS_FILES, load_network
 from seurat_tracks.errors import DepthError
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class PackageModel:
     kind: Kind = "metric"
     per_focal = False
     has_focal = True
+    dtypes: tuple[str, ...] = ("float32", "float16", "bfloat16")
 
     def __init__(
         self,
@@ -84,6 +85,11 @@ class PackageModel:
         from importlib.util import find_spec
 
         check_dtype(dtype, device, name)
+        if dtype not in self.dtypes:
+            raise DepthError(
+                f"{name}: its package does no {dtype} when asked; give dtype= one of "
+                f"{', '.join(self.dtypes)}"
+            )
         if network is None and find_spec(self.package) is None:
             raise DepthError(
                 f"{name} needs the package {self.package}: {INSTALL[self.package]}"
@@ -94,8 +100,7 @@ class PackageModel:
                 "answers are kept"
             )
         if network is None:
-            if weights is None or not weights.exists():
-                raise DepthError(f"{name}: no weights at {weights}; give weights=")
+            weights = _found(self.package, weights, name)
             folder = weights.is_dir()
             digest = weights_hash(weights) if folder else file_digest(weights)[:16]
         self.weights = "" if weights is None else str(weights)
@@ -114,7 +119,9 @@ class PackageModel:
         """Give the network, loaded when first used."""
         if self.network is not None:
             return self.network
-        return _load(self.package, self.weights, self.digest, self.device, self.dtype)
+        return load_network(
+            self.package, self.weights, self.digest, self.device, self.dtype
+        )
 
     def images(self, frames: np.ndarray) -> torch.Tensor:
         """Frames (B, rgb, y, x), float32 0..1, on the device."""
@@ -122,6 +129,24 @@ class PackageModel:
 
         images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2)
         return images.to(self.device).float() / 255
+
+
+def _found(package: str, weights: Path | None, name: str) -> Path:
+    """File or folder, as the package takes it; either may be given."""
+    if weights is None or not weights.exists():
+        raise DepthError(f"{name}: no weights at {weights}; give weights=")
+    file = WEIGHTS_FILES.get(package)
+    if file is None or package == "moge":
+        inside = weights / (file or "depth_pro.pt")
+        if weights.is_dir() and not inside.is_file():
+            raise DepthError(f"{name}: {weights} holds no {inside.name}")
+        return inside if weights.is_dir() else weights
+    if weights.is_file():
+        weights = weights.parent
+    absent = [n for n in (file, "config.json") if not (weights / n).is_file()]
+    if absent:
+        raise DepthError(f"{name}: {weights} holds no {' and no '.join(absent)}")
+    return weights
 
 
 class AppleDepthPro(PackageModel):
@@ -152,6 +177,7 @@ class MoGe(PackageModel):
     """MoGe-2 of the ``moge`` package: metres with holes (sky), and a camera."""
 
     package = "moge"
+    dtypes = ("float32", "float16")
 
     def __call__(self, frames: np.ndarray) -> Answer:
         """Find depth in frames (B, y, x, rgb), uint8."""
@@ -170,48 +196,38 @@ class MoGe(PackageModel):
 class DepthAnything3Metric(PackageModel):
     """DA3METRIC of the ``depth_anything_3`` package: metres for a known camera.
 
-    Its output times the focal length (pixels of the picture that the network sees)
-    over 300 is depth in metres, by its authors' README.
+    Its output times the focal length over 300 is depth in metres, by its authors'
+    README: the mean of fx and fy in pixels of the picture that the network sees, whose
+    sides are rounded each alone. Where it sees sky it puts the depth of what is
+    farthest; here these are holes. Its precision is the package's own choice, half
+    precision on every device.
     """
 
     package = "depth_anything_3"
     per_focal = True
     has_focal = False
+    dtypes = ("float32",)
 
     def __call__(self, frames: np.ndarray) -> Answer:
         """Find depth in frames (B, y, x, rgb), uint8, one by one: views are joined."""
         network = self.loaded()
-        maps = [np.asarray(network.inference([frame]).depth)[0] for frame in frames]
-        stacked = np.stack(maps).astype(np.float32)
-        return Answer(stacked * (stacked.shape[2] / 300))
+        maps = []
+        for frame in frames:
+            found = network.inference([frame])
+            depth = np.asarray(found.depth, np.float32)[0]
+            sky = getattr(found, "sky", None)
+            if sky is not None and np.any(sky):
+                # it fills a little more than it calls sky, all with one value
+                filled = np.unique(depth[np.asarray(sky)[0]])
+                depth = np.where(np.isin(depth, filled), np.float32(np.nan), depth)
+            maps.append(depth)
+        stacked = np.stack(maps)
+        rows, columns = stacked.shape[1:]
+        height, width = frames.shape[1:3]
+        seen = (columns + rows * width / height) / 2  # focal length of one frame width
+        return Answer(stacked * np.float32(seen / 300))
 
 
 ADAPTERS: dict[str, type[PackageModel]] = {
     cls.package: cls for cls in (AppleDepthPro, MoGe, DepthAnything3Metric)
 }
-
-
-@lru_cache(maxsize=2)
-def _load(package: str, weights: str, digest: str, device: str, dtype: str) -> Any:
-    """Load a network with its own package, from this machine alone."""
-    import importlib
-
-    import torch
-
-    precision = getattr(torch, dtype)
-    if package == "depth_pro":
-        from dataclasses import replace
-
-        own = importlib.import_module("depth_pro.depth_pro")
-        config = replace(own.DEFAULT_MONODEPTH_CONFIG_DICT, checkpoint_uri=None)
-        network, _ = own.create_model_and_transforms(
-            config=config, device=torch.device(device), precision=precision
-        )
-        state = torch.load(weights, map_location=device, weights_only=True)
-        network.load_state_dict(state, strict=True)
-        return network.eval()
-    if package == "moge":
-        own = importlib.import_module("moge.model.v2")
-        return own.MoGeModel.from_pretrained(weights).to(device).eval()
-    own = importlib.import_module("depth_anything_3.api")
-    return own.DepthAnything3.from_pretrained(weights).to(device).eval()

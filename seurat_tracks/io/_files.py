@@ -200,6 +200,43 @@ def ids(ds: xr.Dataset) -> np.ndarray:
     return values if values.dtype.kind in "iu" else np.array(values.tolist(), np.str_)
 
 
+def whole_ids(
+    ds: xr.Dataset, target: Path, program: str, *, number: bool, most: int = 2**63
+) -> np.ndarray:
+    """Return the tracks' ids for a program that knows whole numbers from 0 alone.
+
+    Parameters
+    ----------
+    ds
+        The tracks.
+    target
+        The file to be, for the error.
+    program
+        Whose ids.
+    number
+        Number the tracks 0, 1, 2, ... instead.
+    most
+        First number that is too large.
+
+    Returns
+    -------
+    int array (track,)
+
+    Raises
+    ------
+    FormatError
+        If ids are something else, and are not to be numbered.
+    """
+    found = np.arange(ds.sizes["track"]) if number else ids(ds)
+    wrong = found.dtype.kind not in "iu" or (found < 0).any()
+    if wrong or (len(found) > 0 and int(found.max()) >= most):
+        raise FormatError(
+            f"{target}: {program}'s ids are integers from 0, and these are "
+            f"{found[:3].tolist()}, ...: give number_ids=True to number the tracks"
+        )
+    return found
+
+
 def unseen(ds: xr.Dataset) -> list[str]:
     """Say what tables of visible points alone lose."""
     visible = ds["visible"].transpose("track", "time").values

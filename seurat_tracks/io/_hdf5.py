@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,29 @@ def open_hdf5(path: Path, what: str) -> Iterator[Any]:
         ) from None
     with errors_of(path, what), h5py.File(path, "r") as file:
         yield file
+
+
+def holds(path: str | os.PathLike[str], test: Callable[[Any], bool]) -> bool:
+    """Say whether a file is HDF5 and passes a test; what is damaged does not.
+
+    Parameters
+    ----------
+    path
+        Any path; it need not exist.
+    test
+        Called with the open h5py.File.
+
+    Returns
+    -------
+    bool
+    """
+    if not is_hdf5(path):
+        return False
+    try:
+        with open_hdf5(Path(path), "HDF5") as file:
+            return bool(test(file))
+    except SeuratTracksError:
+        return False
 
 
 @contextlib.contextmanager

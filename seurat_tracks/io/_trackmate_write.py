@@ -50,12 +50,7 @@ def write(
     validate(ds, values=False)
     if layout not in LAYOUTS:
         raise FormatError(f"layout is {layout!r}; give one of {', '.join(LAYOUTS)}")
-    ids = np.arange(ds.sizes["track"]) if number_ids else _files.ids(ds)
-    if ids.dtype.kind not in "iu" or (ids < 0).any() or (ids >= 2**31).any():
-        raise FormatError(
-            f"{target}: TrackMate's ids are integers from 0, and these are "
-            f"{ids[:3].tolist()}, ...: give number_ids=True to number the tracks"
-        )
+    ids = _files.whole_ids(ds, target, "TrackMate", number=number_ids, most=2**31)
     if (ds["time"].values < 0).any():
         raise FormatError(f"{target}: TrackMate takes no frame numbers below 0")
     spots = _Spots(ds, ids)

@@ -19,7 +19,7 @@ import numpy as np
 import xarray as xr
 
 from seurat_tracks.errors import SeuratTracksError
-from seurat_tracks.io._hdf5 import array_of, is_hdf5, open_hdf5, text_of
+from seurat_tracks.io._hdf5 import array_of, holds, is_hdf5, open_hdf5, text_of
 from seurat_tracks.io._names import names_of
 from seurat_tracks.io._text import POSE_ROWS, pose_rows
 from seurat_tracks.io.poses import (
@@ -125,11 +125,7 @@ def recognises(path: str | os.PathLike[str]) -> bool:
     if not path.is_file():
         return False
     if is_hdf5(path):
-        try:
-            with open_hdf5(path, _H5) as file:
-                return _group(file) is not None
-        except SeuratTracksError:
-            return False
+        return holds(path, lambda file: _group(file) is not None)
     with path.open("rb") as file:
         head = file.read(2**16).decode("utf-8-sig", errors="replace")
     return pose_rows(head.splitlines()) > 0

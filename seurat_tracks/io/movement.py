@@ -20,18 +20,23 @@ import xarray as xr
 from seurat_tracks._version import __version__
 from seurat_tracks.errors import SchemaError, SeuratTracksError
 from seurat_tracks.io._files import note_lost, writing
-from seurat_tracks.io._hdf5 import errors_of, is_hdf5, open_hdf5
-from seurat_tracks.io.arrays import from_arrays
+from seurat_tracks.io._hdf5 import errors_of, holds, is_hdf5
+from seurat_tracks.io._movement_grid import (
+    OURS,
+    Grid,
+    all_names,
+    build_lazy,
+    is_lazy,
+    restore,
+    stacked,
+    times_of,
+)
 from seurat_tracks.io.poses import (
-    DEFAULT_INDIVIDUAL,
     build_poses,
     check_threshold,
-    frames_from_seconds,
-    named,
     need_frame_size,
-    track_ids,
 )
-from seurat_tracks.schema import VARIABLES, annotate, validate
+from seurat_tracks.schema import VARIABLES, validate
 
 Names = Literal["auto", "singular", "plural"]
 
@@ -42,8 +47,6 @@ _PAIRS = {
 _FIRST_SINGULAR = (0, 17)
 _LIKELIHOODS = ("DeepLabCut", "LightningPose")
 _WHAT = "a netCDF file of movement"
-_OURS = "seurat_tracks_"
-"""Begins the names of what movement does not know and we read back."""
 
 
 def from_movement(
@@ -113,8 +116,8 @@ def from_movement(
     ds = ds.rename({keypoint: "keypoint", individual: "individual"})
     if not (ds.sizes["keypoint"] and ds.sizes["individual"]):
         raise SeuratTracksError(f"{name}: there are no keypoints or no individuals")
-    if f"{_OURS}row" in ds:
-        return _restore(ds, name)
+    if f"{OURS}row" in ds:
+        return restore(ds, name)
     space = [str(v) for v in ds["space"].values]
     if space != ["x", "y"]:
         raise SeuratTracksError(
@@ -126,20 +129,20 @@ def from_movement(
         min_confidence = 0.6 if software in _LIKELIHOODS else 0.0
     check_threshold(min_confidence)
     size = need_frame_size(name, ds.attrs.get("frame_size"), frame_size)
-    time, seconds, rate = _times(ds, fps, name)
-    individuals, keypoints = _all_names(ds)
-    xy = _stacked(ds["position"].transpose("time", "individual", "keypoint", "space"))
+    time, seconds, rate = times_of(ds, fps, name)
+    individuals, keypoints = all_names(ds)
+    xy = stacked(ds["position"].transpose("time", "individual", "keypoint", "space"))
     score = None
     if "confidence" in ds:
         full = ds["confidence"].broadcast_like(ds["position"].isel(space=0, drop=True))
-        score = _stacked(full.transpose("time", "individual", "keypoint"))
+        score = stacked(full.transpose("time", "individual", "keypoint"))
     options: dict[str, Any] = {
         "frame_size": size,
         "fps": rate,
         "time": time,
         "seconds": seconds,
     }
-    if not _lazy(xy) and not _lazy(score):
+    if not is_lazy(xy) and not is_lazy(score):
         return build_poses(
             xy,
             score,
@@ -149,7 +152,7 @@ def from_movement(
             source=software,
             **options,
         )
-    return _build_lazy(
+    return build_lazy(
         xy, score, individuals, keypoints, software, min_confidence, options
     )
 
@@ -210,7 +213,7 @@ def to_movement(
         )
     pair = _PAIRS[_naming(names)]
     source, last = ("xyz", "axis") if space == "3d" else ("xy", "coord")
-    grid = _Grid(ds)
+    grid = Grid(ds)
     seen = ds["visible"].transpose("track", "time")
     position = ds[source].transpose("track", "time", last)
     units = position.attrs.get("units", "px" if space == "2d" else "m")
@@ -225,14 +228,14 @@ def to_movement(
     for name, spec in VARIABLES.items():
         carried = name in ds and spec.dims[:2] == ("track", "time")
         if carried and name not in (source, "confidence"):
-            out[f"{_OURS}{name}"] = grid.spread(ds[name], {}, pair)
-    out[f"{_OURS}row"] = xr.Variable(pair, grid.rows.astype(np.int64))
+            out[f"{OURS}{name}"] = grid.spread(ds[name], {}, pair)
+    out[f"{OURS}row"] = xr.Variable(pair, grid.rows.astype(np.int64))
     labels = ["x", "y", "z"] if space == "3d" else ["x", "y"]
     coords: dict[str, Any] = {
         "space": labels,
         pair[0]: grid.keypoints,
         pair[1]: grid.individuals,
-        f"{_OURS}frame": ("time", ds["time"].values.astype(np.int64)),
+        f"{OURS}frame": ("time", ds["time"].values.astype(np.int64)),
         "time": ds["time"].values.astype(np.int64),
     }
     if "seconds" in ds.coords:
@@ -242,17 +245,17 @@ def to_movement(
         "ds_type": "poses",
         "time_unit": "seconds" if "seconds" in ds.coords else "frames",
         "source_software": f"seurat-tracks {__version__}",
-        f"{_OURS}ids": "integers" if ds["track"].dtype.kind == "i" else "strings",
+        f"{OURS}ids": "integers" if ds["track"].dtype.kind == "i" else "strings",
     }
     for one in ("query_frame", "reference_frame"):
         if one in ds.coords:
             values = grid.per_track(ds[one].values)
-            made[f"{_OURS}{one}"] = xr.Variable(pair, values)
-    made.attrs[f"{_OURS}position"] = source
+            made[f"{OURS}{one}"] = xr.Variable(pair, values)
+    made.attrs[f"{OURS}position"] = source
     if "individual" not in ds.coords or "keypoint" not in ds.coords:
-        made.attrs[f"{_OURS}plain"] = 1
+        made.attrs[f"{OURS}plain"] = 1
     if "confidence" not in ds:
-        made.attrs[f"{_OURS}no_confidence"] = 1
+        made.attrs[f"{OURS}no_confidence"] = 1
     return made
 
 
@@ -365,223 +368,12 @@ def recognises(path: str | os.PathLike[str]) -> bool:
     -------
     bool
     """
-    path = Path(path)
-    if not is_hdf5(path):
-        return False
-    try:
-        with open_hdf5(path, _WHAT) as file:
-            return "position" in file and any(
-                set(p) <= set(file) for p in _PAIRS.values()
-            )
-    except SeuratTracksError:
-        return False
-
-
-class _Grid:
-    """Where each track goes among keypoints and individuals."""
-
-    def __init__(self, ds: xr.Dataset) -> None:
-        n = ds.sizes["track"]
-        if "individual" in ds.coords and "keypoint" in ds.coords:
-            whose = [str(v) for v in ds["individual"].values]
-            which = [str(v) for v in ds["keypoint"].values]
-        else:
-            whose = [str(v) for v in ds["track"].values]
-            which = ["point"] * n
-        self.individuals = list(dict.fromkeys(whose))
-        self.keypoints = list(dict.fromkeys(which))
-        column = {name: i for i, name in enumerate(self.individuals)}
-        row = {name: i for i, name in enumerate(self.keypoints)}
-        self.rows = np.full((len(row), len(column)), -1)
-        twice = []
-        for track, (a, b) in enumerate(zip(which, whose, strict=True)):
-            if self.rows[row[a], column[b]] >= 0:
-                twice.append(f"{b}/{a}")
-            self.rows[row[a], column[b]] = track
-        if twice:
-            raise SeuratTracksError(
-                f"these individuals and keypoints are there twice: {sorted(twice)}. "
-                "Cure: ds.drop_vars(['individual', 'keypoint']), and every track "
-                "becomes an individual"
-            )
-
-    def spread(
-        self, array: xr.DataArray, rename: dict[str, str], pair: tuple[str, str]
-    ) -> xr.Variable:
-        """Turn (track, time[, last]) into (time[, last], keypoint, individual)."""
-        variable = array.variable.transpose("track", "time", ...)
-        data = variable.data
-        flat = self.rows.ravel()
-        missing = flat < 0
-        taken = data[np.where(missing, 0, flat)]
-        if missing.any():
-            fill = False if data.dtype == bool else np.array(np.nan, data.dtype)
-            shape = (-1, *[1] * (data.ndim - 1))
-            where = missing.reshape(shape)
-            import dask.array as da
-
-            taken = (da if _lazy(taken) else np).where(where, fill, taken)
-        taken = taken.reshape((*self.rows.shape, *data.shape[1:]))
-        order = [2, *range(3, taken.ndim), 0, 1]
-        dims = [rename.get(str(d), str(d)) for d in variable.dims[1:]]
-        attrs = {k: v for k, v in array.attrs.items() if v is not None}
-        return xr.Variable((*dims, *pair), taken.transpose(order), attrs)
-
-    def per_track(self, values: np.ndarray) -> np.ndarray:
-        """Spread one integer a track; -1 where there is no such track."""
-        return np.where(self.rows < 0, -1, values[self.rows]).astype(np.int64)
-
-
-def _restore(ds: xr.Dataset, name: str) -> xr.Dataset:
-    """Undo `to_movement`; positions are those of now, filtered or not."""
-    sources = _sources(ds)
-    if not {"xy", "visible"} <= set(sources) or f"{_OURS}frame" not in ds:
-        raise SeuratTracksError(f"{name} lacks variables that to_movement wrote")
-    rows = ds[f"{_OURS}row"].transpose("individual", "keypoint").values
-    flat = rows.ravel()
-    kept = np.flatnonzero(flat >= 0)
-    order = kept[np.argsort(flat[kept], kind="stable")]
-    individuals, keypoints = _all_names(ds)
-    whose = [individuals[i] for i in order]
-    which = [keypoints[i] for i in order]
-    plain = bool(ds.attrs.get(f"{_OURS}plain", 0))
-    ids: list[Any] = whose if plain else track_ids(whose, which)
-    if plain and ds.attrs.get(f"{_OURS}ids") == "integers":
-        ids = [int(v) for v in ids]
-    variables: dict[str, Any] = {}
-    for key, source in sources.items():
-        last = [d for d in VARIABLES[key].dims if d not in ("track", "time")]
-        source = source.transpose("time", "individual", "keypoint", ...)
-        data = _stacked(source)[:, order].swapaxes(0, 1)
-        variables[key] = (("track", "time", *last), data.astype(VARIABLES[key].dtype))
-    coords: dict[str, Any] = {
-        "track": np.asarray(ids),
-        "time": ds[f"{_OURS}frame"].values.astype(np.int64),
-        "coord": ["x", "y"],
-    }
-    if "xyz" in variables:
-        coords["axis"] = ["x", "y", "z"]
-    if ds.attrs.get("time_unit") == "seconds":
-        coords["seconds"] = ("time", ds["time"].values.astype(np.float64))
-    if not plain:
-        coords["individual"] = ("track", np.asarray(whose, dtype=np.str_))
-        coords["keypoint"] = ("track", np.asarray(which, dtype=np.str_))
-    for key in ("query_frame", "reference_frame"):
-        if f"{_OURS}{key}" in ds:
-            values = ds[f"{_OURS}{key}"].transpose("individual", "keypoint").values
-            coords[key] = ("track", values.ravel()[order])
-    out = xr.Dataset(variables, coords=coords)
-    for key, source in sources.items():
-        out[key].attrs = dict(source.attrs)
-    shown = out["xy"].notnull().all("coord")
-    out["visible"] = out["visible"].copy(data=out["visible"].data & shown.data)
-    theirs = {"ds_type", "time_unit", "source_software", "log"}
-    out.attrs = {
-        k: _plain(v)
-        for k, v in ds.attrs.items()
-        if k not in theirs and not k.startswith(_OURS)
-    }
-    # netCDF makes one number of a list of one
-    if "cuts" in out.attrs:
-        out.attrs["cuts"] = np.atleast_1d(out.attrs["cuts"]).tolist()
-    out = annotate(out)
-    validate(out, values=not any(_lazy(v.data) for v in out.data_vars.values()))
-    return out
-
-
-def _sources(ds: xr.Dataset) -> dict[str, xr.DataArray]:
-    """Find what holds each of our variables in a Dataset of `to_movement`."""
-    found = {key: ds[_OURS + key] for key in VARIABLES if _OURS + key in ds}
-    if "confidence" in ds and not ds.attrs.get(f"{_OURS}no_confidence"):
-        found["confidence"] = ds["confidence"]
-    found[str(ds.attrs.get(f"{_OURS}position"))] = ds["position"]
-    return {key: found[key] for key in VARIABLES if key in found}
-
-
-def _build_lazy(
-    xy: Any,
-    score: Any,
-    individuals: list[str],
-    keypoints: list[str],
-    software: str,
-    min_confidence: float,
-    options: dict[str, Any],
-) -> xr.Dataset:
-    """Do what `build_poses` does, for dask arrays."""
-    import dask.array as da
-
-    xy = da.asarray(xy)
-    finite = da.isfinite(xy).all(axis=-1)
-    xy = da.where(finite[..., None], xy, np.nan)
-    visible = finite
-    if score is not None:
-        score = da.clip(da.asarray(score), 0, 1)
-        none_given = da.isnan(score).all()
-        visible = finite & (none_given | (score > min_confidence))
-    ds = from_arrays(
-        xy,
-        visible,
-        confidence=score,
-        ids=track_ids(individuals, keypoints),
-        axes="time track",
-        **options,
+    return holds(
+        path,
+        lambda file: (
+            "position" in file and any(set(p) <= set(file) for p in _PAIRS.values())
+        ),
     )
-    return named(ds, individuals, keypoints, software, min_confidence)
-
-
-def _times(
-    ds: xr.Dataset, fps: float | None, name: str
-) -> tuple[np.ndarray, np.ndarray | None, float | None]:
-    """Return frame numbers, seconds if they are known, and the rate."""
-    values = ds["time"].values
-    if fps is None and ds.attrs.get("fps") is not None:
-        fps = float(ds.attrs["fps"])
-    unit = ds.attrs.get("time_unit")
-    if values.dtype.kind in "iu" and unit != "seconds":
-        return values.astype(np.int64), None, fps
-    if values.dtype.kind == "m":
-        values = values / np.timedelta64(1, "s")
-    if values.dtype.kind not in "iuf":
-        raise SeuratTracksError(f"{name}: its times are {values.dtype}, not numbers")
-    if unit == "frames":
-        whole = np.isfinite(values) & (values == np.rint(values))
-        if not whole.all():
-            raise SeuratTracksError(f"{name}: its times are no whole frame numbers")
-        return values.astype(np.int64), None, fps
-    time, rate = frames_from_seconds(name, values, fps)
-    return time, values.astype(np.float64), rate
-
-
-def _all_names(ds: xr.Dataset) -> tuple[list[str], list[str]]:
-    """Name the individual and the keypoint of every place, individual by individual."""
-    whose = [DEFAULT_INDIVIDUAL]
-    which = ["keypoint_0"]
-    if "individual" in ds.coords:
-        whose = [str(v) for v in ds["individual"].values]
-    elif ds.sizes["individual"] > 1:
-        whose = [f"individual_{i}" for i in range(ds.sizes["individual"])]
-    if "keypoint" in ds.coords:
-        which = [str(v) for v in ds["keypoint"].values]
-    elif ds.sizes["keypoint"] > 1:
-        which = [f"keypoint_{i}" for i in range(ds.sizes["keypoint"])]
-    return [i for i in whose for _ in which], which * len(whose)
-
-
-def _stacked(array: xr.DataArray) -> Any:
-    """Reshape (time, individual, keypoint[, last]) to (time, track[, last])."""
-    data = array.data
-    return data.reshape((data.shape[0], data.shape[1] * data.shape[2], *data.shape[3:]))
-
-
-def _lazy(array: Any) -> bool:
-    return hasattr(array, "dask")
-
-
-def _plain(value: Any) -> Any:
-    """Turn what netCDF makes of JSON values back."""
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _naming(names: str) -> str:

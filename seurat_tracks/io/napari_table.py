@@ -234,12 +234,7 @@ def write_napari(
             f"{target}: the tracks are not lifted, so space='camera' has nothing to "
             "write: ds.seurat.lift3d() first"
         )
-    ids = np.arange(ds.sizes["track"]) if number_ids else _files.ids(ds)
-    if ids.dtype.kind not in "iu" or (ids < 0).any():
-        raise FormatError(
-            f"{target}: napari's ids are integers from 0, and these are "
-            f"{ids[:3].tolist()}, ...: give number_ids=True to number the tracks"
-        )
+    ids = _files.whole_ids(ds, target, "napari", number=number_ids)
     if (ds["time"].values < 0).any():
         raise FormatError(f"{target}: napari takes no frame numbers below 0")
     if space == "image":

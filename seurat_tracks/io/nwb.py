@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from seurat_tracks.errors import SeuratTracksError
-from seurat_tracks.io._hdf5 import array_of, is_hdf5, open_hdf5, text_of
+from seurat_tracks.io._hdf5 import array_of, holds, open_hdf5, text_of
 from seurat_tracks.io.poses import (
     DEFAULT_INDIVIDUAL,
     build_poses,
@@ -127,14 +127,7 @@ def recognises(path: str | os.PathLike[str]) -> bool:
     -------
     bool
     """
-    path = Path(path)
-    if not is_hdf5(path):
-        return False
-    try:
-        with open_hdf5(path, _WHAT) as file:
-            return "nwb_version" in file.attrs and bool(_poses(file))
-    except SeuratTracksError:
-        return False
+    return holds(path, lambda file: "nwb_version" in file.attrs and bool(_poses(file)))
 
 
 def _type(node: Any) -> str:

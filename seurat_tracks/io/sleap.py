@@ -14,13 +14,7 @@ import numpy as np
 import xarray as xr
 
 from seurat_tracks.errors import SeuratTracksError
-from seurat_tracks.io._hdf5 import (
-    array_of,
-    errors_of,
-    is_hdf5,
-    open_hdf5,
-    text_of,
-)
+from seurat_tracks.io._hdf5 import array_of, errors_of, holds, open_hdf5, text_of
 from seurat_tracks.io.poses import (
     DEFAULT_INDIVIDUAL,
     build_poses,
@@ -112,14 +106,7 @@ def recognises(path: str | os.PathLike[str]) -> bool:
     -------
     bool
     """
-    path = Path(path)
-    if not is_hdf5(path):
-        return False
-    try:
-        with open_hdf5(path, _PROJECT) as file:
-            return bool(_kind(file))
-    except SeuratTracksError:
-        return False
+    return holds(path, lambda file: bool(_kind(file)))
 
 
 def _kind(file: Any) -> str:

@@ -246,7 +246,7 @@ class Branch(nn.Module):
         points = xy, visible, index, valid
         # on the CPU, arrays that do not leave the heap; a longer one comes anew each
         # time
-        few = PAIRS // (index.shape[-1] * xy.shape[2] * len(xy)) or 1
+        few = PAIRS // max(index.shape[-1] * xy.shape[2] * len(xy), 1) or 1
         few = few if xy.device.type == "cpu" else xy.shape[1]
         pooled = [
             self.pool(support, *some)
@@ -285,7 +285,8 @@ class Branch(nn.Module):
         pooled = []
         for part in (slice(None, near), slice(near, None)):
             if w[part].shape[0] == 0:
-                pooled += [torch.zeros_like(y[:, 0]), torch.full_like(y[:, 0], -1.0)]
+                none = y[:, part].sum(1)  # zeros
+                pooled += [none, none - 1.0]
                 continue
             pooled.append(y[:, part].sum(1) / w[part].sum(0).clamp_min(1.0))
             # GELU is above -0.2, so that hidden neighbours never win the maximum

@@ -182,8 +182,8 @@ def speed(ds: xr.Dataset, *, flat: bool) -> tuple[np.ndarray, str]:
         Its unit.
     """
     place = ds["xy" if flat else "xyz"].transpose("track", "time", ...).values
-    place = np.where(ds["visible"].transpose("track", "time").values[..., None],
-                     place, np.nan).astype(np.float64)  # fmt: skip
+    seen = ds["visible"].transpose("track", "time").values[..., None]
+    place = np.where(seen & np.isfinite(place), place, np.nan).astype(np.float64)
     known = "seconds" in ds.coords
     when = np.asarray(ds["seconds"].values if known else ds["time"].values, float)
     out = np.full(place.shape[:2], np.nan, np.float32)

@@ -134,9 +134,10 @@ def to_html(
 
 @dataclass(frozen=True)
 class _Film:
-    """JPEG frames by frame number, and what was left out."""
+    """JPEG frames by frame number, what the video has, and what was left out."""
 
     frames: dict[int, bytes] = field(default_factory=dict)
+    known: frozenset[int] = frozenset()
     note: str = ""
 
     @property
@@ -162,6 +163,7 @@ def _film(pictures: Pictures | None, part: Shown, budget: int) -> _Film:
             frames = {int(t): pictures.jpeg(int(t), width, quality) for t in chosen}
             film = _Film(
                 {t: f for t, f in frames.items() if f is not None},
+                frozenset(times.tolist()),
                 "" if step == 1 else f"The picture changes every {step} frames.",
             )
             if film.weight <= budget:
@@ -224,9 +226,12 @@ def _page(
     meta["note"] = " ".join(x for x in (meta["note"], film.note) if x)
     times = meta["times"]
     shown = sorted(film.frames)
-    # A frame that was left out shows the last one before it.
+    # A frame that was left out shows the last one before it; one that the video does
+    # not have shows none.
+    at = np.searchsorted(shown, times, side="right") - 1
     meta["picture"] = [
-        max((s for s in shown if s <= t), default=shown[0]) for t in times if shown
+        shown[k] if shown and k >= 0 and t in film.known else None
+        for k, t in zip(at.tolist(), times, strict=True)
     ]
     position = times.index(frame) if frame is not None and frame in times else 0
     state = {"frame": position, **start}

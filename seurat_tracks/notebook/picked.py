@@ -120,8 +120,11 @@ def join(ds: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
 
     ds = ds.drop_vars([n for n in ADDED if n in ds.variables])
     names = [n for n, v in ds.variables.items() if "track" in v.dims and n != "track"]
-    first = ds[["track"]].assign_coords(time=ds["time"])
-    second = new[["track"]].assign_coords(time=ds["time"])
+    # a name brings its coordinates along, which the two need not have in common
+    first, second = (
+        d[["track"]].reset_coords(drop=True).assign_coords(time=ds["time"].values)
+        for d in (ds, new)
+    )
     for name in names:
         first[name] = ds[name].variable
         second[name] = (
@@ -145,6 +148,45 @@ def join(ds: xr.Dataset, new: xr.Dataset) -> xr.Dataset:
         n for n in out.data_vars if n not in ds
     ]
     return out[order].assign_attrs(ds.attrs)
+
+
+def check_picks(ds: xr.Dataset, points: Sequence[Sequence[float]]) -> list[list[Any]]:
+    """Check points to follow: frame numbers of the Dataset, places inside the frame.
+
+    Parameters
+    ----------
+    ds
+        Tracks.
+    points
+        Frame number, x, y (pixels) of each.
+
+    Returns
+    -------
+    list
+        The same, as JSON takes them.
+
+    Raises
+    ------
+    SeuratTracksError
+        If one is not three numbers, or lies outside.
+    """
+    try:
+        array = np.asarray(points, dtype=np.float64).reshape(len(points), 3)
+    except (TypeError, ValueError):
+        raise SeuratTracksError(
+            f"picks are points as (frame number, x, y), got {points!r}"
+        ) from None
+    width, height = ds.attrs["frame_size"]
+    inside = (array[:, 1:] >= -0.5) & (array[:, 1:] <= (width - 0.5, height - 0.5))
+    bad = ~(inside.all(1) & np.isin(array[:, 0], ds["time"].values))
+    if bad.any():
+        t, x, y = array[bad][0].tolist()
+        raise SeuratTracksError(
+            f"the point ({t:g}, {x:g}, {y:g}) is not in the tracks' frames: frame "
+            f"numbers are {ds['time'].values[0]} to {ds['time'].values[-1]}, x and y "
+            f"lie in {width} x {height} pixels"
+        )
+    return [[int(t), x, y] for t, x, y in array.tolist()]
 
 
 def new_ids(ds: xr.Dataset, n: int) -> list[Any]:

@@ -176,7 +176,8 @@ def choose(
         rows = rows[:: -(-len(rows) // most)]
     note = ""
     if len(rows) < n:
-        note = f"{len(rows):,} of {n:,} tracks are shown{how}; max_tracks= shows more."
+        limit = "max_tracks" if most == max_tracks else "max_points"
+        note = f"{len(rows):,} of {n:,} tracks are shown{how}; {limit}= shows more."
     if step > 1:
         note += f" Every {step}th frame is shown; ds.isel(time=...) shows all of fewer."
     return rows, frames, note.strip()

@@ -3,64 +3,27 @@
 from __future__ import annotations
 
 import base64
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets
 import numpy as np
-import traitlets
 import xarray as xr
 
 from seurat_tracks.errors import SeuratTracksError
 from seurat_tracks.notebook import shown as parts
-from seurat_tracks.notebook.assets import script, style
+from seurat_tracks.notebook.canvas import TrackCanvas
 from seurat_tracks.notebook.colours import colour_names, colour_values
 from seurat_tracks.notebook.frames import Pictures
-from seurat_tracks.notebook.picked import join, lift_picked
+from seurat_tracks.notebook.picked import check_picks, join, lift_picked
 from seurat_tracks.notebook.shown import Shown
 from seurat_tracks.notebook.still import Still
+from seurat_tracks.schema import validate
 
 __all__ = ["TrackCanvas", "TrackExplorer"]
-
-
-class TrackCanvas(anywidget.AnyWidget):
-    """What is drawn: arrays as bytes, and the state that both sides change.
-
-    Attributes
-    ----------
-    meta
-        What the arrays are; see `seurat_tracks.notebook.shown.Shown.meta`.
-    xy, xyz, seen, depth, sigma
-        Little-endian float32 (``seen``: uint8), row-major.
-    frame, colour, tail, fade
-        Frame number; what is coloured by; frames that tracks reach back; whether
-        uncertain tracks fade.
-    selection
-        Positions among the tracks that are shown.
-    picks
-        Query points as [frame number, x, y].
-    """
-
-    _esm = traitlets.Unicode(script("widget")).tag(sync=True)
-    _css = traitlets.Unicode(style()).tag(sync=True)
-    meta = traitlets.Dict().tag(sync=True)
-    xy = traitlets.Bytes().tag(sync=True)
-    xyz = traitlets.Bytes().tag(sync=True)
-    seen = traitlets.Bytes().tag(sync=True)
-    depth = traitlets.Bytes().tag(sync=True)
-    sigma = traitlets.Bytes().tag(sync=True)
-    frame = traitlets.Int().tag(sync=True)
-    colour = traitlets.Unicode().tag(sync=True)
-    tail = traitlets.Int(20).tag(sync=True)
-    fade = traitlets.Bool(True).tag(sync=True)
-    selection = traitlets.List(traitlets.Int()).tag(sync=True)
-    picks: Any = traitlets.List().tag(sync=True)
-    message = traitlets.Unicode().tag(sync=True)
-    height = traitlets.Int(420).tag(sync=True)
-    renderer = traitlets.Unicode("auto").tag(sync=True)
 
 
 class TrackExplorer(ipywidgets.VBox):
@@ -69,7 +32,8 @@ class TrackExplorer(ipywidgets.VBox):
     Attributes
     ----------
     dataset
-        The tracks, with those that were picked and lifted here.
+        The tracks, with those that were picked and lifted here. May be set, to a
+        corrected version of them: what was selected stays so, by its ids.
     selected
         The selected tracks alone, as a Dataset.
     """
@@ -94,7 +58,7 @@ class TrackExplorer(ipywidgets.VBox):
         self._pictures = pictures
         self._video_note = video_note
         self._lifting = lifting
-        self._limits = limits
+        self._limits: dict[str, Any] = dict(limits)
         self._version = 0
         self._still: Still | None = None
         self.canvas = TrackCanvas(
@@ -112,8 +76,30 @@ class TrackExplorer(ipywidgets.VBox):
 
     @property
     def dataset(self) -> xr.Dataset:
-        """The tracks, with those that were picked and lifted here."""
+        """The tracks, with those that were picked and lifted here; may be set."""
         return self._dataset
+
+    @dataset.setter
+    def dataset(self, ds: xr.Dataset) -> None:
+        validate(ds, values=False)
+        sizes = [[int(v) for v in d.attrs["frame_size"]] for d in (self._dataset, ds)]
+        if sizes[0] != sizes[1]:
+            raise SeuratTracksError(
+                f"the explorer shows frames of {sizes[0]} pixels, these tracks are in "
+                f"frames of {sizes[1]}: call explore() on them"
+            )
+        part = parts.load(ds, **self._limits)
+        chosen = set(self.selected_ids)
+        ids = part.ds["track"].values.tolist()
+        times, names = part.ds["time"].values, colour_names(part.ds)
+        self._show(
+            ds,
+            part,
+            [k for k, i in enumerate(ids) if i in chosen],
+            frame=self.frame if self.frame in times else int(times[0]),
+            colour=self.colour if self.colour in names else names[0],
+            picks=[p for p in self.canvas.picks if p[0] in times],
+        )
 
     @property
     def selected(self) -> xr.Dataset:
@@ -167,6 +153,15 @@ class TrackExplorer(ipywidgets.VBox):
             raise SeuratTracksError(f"tracks {missing[:5]} are not among those shown")
         self.canvas.selection = [places[i] for i in ids]
 
+    @property
+    def picks(self) -> list[tuple[int, float, float]]:
+        """Points picked for tracking, as frame number, x, y (pixels); may be set."""
+        return [(int(t), float(x), float(y)) for t, x, y in self.canvas.picks]
+
+    @picks.setter
+    def picks(self, points: Sequence[Sequence[float]]) -> None:
+        self.canvas.picks = check_picks(self._dataset, points)
+
     def lift_picks(self) -> xr.Dataset:
         """Track and lift the points that are picked, and join them to the tracks.
 
@@ -194,21 +189,26 @@ class TrackExplorer(ipywidgets.VBox):
         )
         joined = join(self._dataset, new)
         # Tracks that are shown stay shown, whatever the limits: the new ones join them.
-        n = self._dataset.sizes["track"]
+        n, shown_before = self._dataset.sizes["track"], len(self._part.rows)
         rows = np.concatenate([self._part.rows, np.arange(n, joined.sizes["track"])])
         part = parts.load(joined, rows=rows, frames=self._part.frames)
-        shown_before = len(self._part.rows)
-        self._dataset, self._part = joined, part
+        self._show(joined, part, range(shown_before, len(rows)), picks=[])
+        return new
+
+    def _show(
+        self, ds: xr.Dataset, part: Shown, selection: Sequence[int], **traits: Any
+    ) -> None:
+        """Draw other tracks; in one message, so that nothing is drawn half new."""
+        self._dataset, self._part = ds, part
         self._version += 1
         self._still = None
-        fresh = range(shown_before, len(part.rows))
         with self.canvas.hold_sync():
-            self.canvas.set_trait("picks", [])
-            self.canvas.selection = list(fresh)
+            for name, value in traits.items():
+                self.canvas.set_trait(name, value)
+            self.canvas.selection = list(selection)
             for name, data in part.buffers().items():
                 setattr(self.canvas, name, data)
             self.canvas.meta = self._meta()
-        return new
 
     def save(self, path: str | Path, *, selected: bool = True, **options: Any) -> Path:
         """Write the selection, or all tracks, to a file.
@@ -335,7 +335,11 @@ class TrackExplorer(ipywidgets.VBox):
         """Do what a button asks for; what goes wrong is said, and changes nothing."""
         with self._busy():
             try:
-                said = work()
+                # Behind a button nobody sees what is written to stderr.
+                with warnings.catch_warnings(record=True) as warned:
+                    warnings.simplefilter("always", UserWarning)
+                    said = work()
+                said = " ".join([said, *dict.fromkeys(str(w.message) for w in warned)])
             except KeyboardInterrupt:
                 said = "Interrupted; nothing has changed."
             except Exception as error:  # noqa: BLE001  # shown to whoever clicked

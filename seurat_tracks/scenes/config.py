@@ -52,6 +52,9 @@ class SceneConfig:
         asked for).
     replayed
         Share of figures that replay recorded motion, where clips are given.
+    facing
+        Chance of a scene that is nothing but a wall, met about head-on: from the
+        tracks, going towards it and zooming are nearly one.
     """
 
     frames: int = 8
@@ -65,6 +68,7 @@ class SceneConfig:
     sparse: float = 0.2
     solo: float = 0.06
     replayed: float = 0.5
+    facing: float = 0.0
 
 
 def check(config: SceneConfig, clips: bool) -> None:

@@ -115,11 +115,20 @@ def make_scenes(
     person = motion >= FIGURE
     solo = draw.chance(config.solo, batch) & (motion != NONE)
     stage = make_stage(draw, batch, T, person, motion == DRIVING)
+    facing = torch.zeros(batch, dtype=torch.bool, device=device)
+    if config.facing:
+        facing = draw.chance(config.facing, batch)
+        stage.face(draw, facing)
     kind = draw_kinds(draw, batch, person, solo, config.camera)
     camera = make_camera(draw, stage, kind, T)
     stage.contain(camera.position)
     bodies, figure = make_actors(draw, stage, motion, solo, config, motions)
     relief = make_relief(draw, stage)
+    if config.facing:
+        bodies.shape = torch.where(facing[:, None], ABSENT, bodies.shape)
+        flat = draw.chance(0.6, batch)
+        bumps = torch.where(flat, 0.0, draw.log_uniform(batch, low=0.01, high=0.5))
+        relief.depth = torch.where(facing, relief.depth * bumps, relief.depth)
     slots = slots_for(motions)
     K = config.solids + slots
 

@@ -81,6 +81,29 @@ class Stage:
             frames, device=self.interval.device
         )
 
+    def face(self, draw: Draw, scene: Tensor) -> None:
+        """Turn some scenes (B,) into a wall across the view and nothing else."""
+        batch = len(scene)
+        away = draw.log_uniform(batch, low=0.05, high=30.0)
+        spin = draw.normal(batch, 3) * torch.tensor(
+            [0.05, 0.05, 0.3], device=draw.device
+        )
+        wide = 1e3 * away
+        ahead = torch.stack([torch.zeros_like(away), torch.zeros_like(away), away], -1)
+        for name, value in (
+            ("tilt", rotation(spin)),
+            ("yaw", torch.eye(3, device=draw.device).expand(batch, 3, 3)),
+            ("low", torch.stack([-wide, -wide, -wide], -1)),
+            ("high", torch.stack([wide, wide, away], -1)),
+            ("floor", wide),
+            ("reach", away),
+            ("subject", ahead),
+            ("tall", 0.1 * away),
+        ):
+            old = getattr(self, name)
+            chosen = scene.reshape(-1, *[1] * (old.ndim - 1))
+            setattr(self, name, torch.where(chosen, value, old))
+
     def contain(self, path: Tensor) -> None:
         """Move walls outwards where a path (B, T, 3) would pass them."""
         inside = path @ self.yaw

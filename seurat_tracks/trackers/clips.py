@@ -39,6 +39,8 @@ class Frames:
         self._keep = max(keep, _TOGETHER)
         self._held: OrderedDict[int, Any] = OrderedDict()
         self.encoded = 0  # how many were made, for those who count
+        self.reached: Callable[[int], None] | None = None
+        """Told by a long walk forwards how far it has come, while these are held."""
 
     def __getitem__(self, position: int) -> Any:
         if position not in self._held:
@@ -82,6 +84,14 @@ class Clip:
         if not 0 <= index < len(self):
             raise IndexError(index)
         return self.frames[self.begin + index]
+
+    def reached(self, count: int) -> None:
+        """Say that the first `count` frames are done, and the last of them in memory.
+
+        What else needs these frames is done in the meantime.
+        """
+        if self.frames.reached is not None:
+            self.frames.reached(self.begin + count)
 
     def all(self, least: int = 0) -> list[Any]:
         """Every frame, the last one again until there are `least`."""

@@ -117,16 +117,19 @@ class CoTracker(LearnedTracker):
         model = predictor.model
         self.memo = FeatureMemo(model.fnet, (self.piece or 32) + 16)
         model.fnet = self.memo
-        forward = model.forward
+        self._sure: list[Any] = []
+        self.watch(model)
+
+    def watch(self, model: Any) -> None:
+        """Keep how sure a model is, which its predictor turns into seen or not."""
+        forward = type(model).forward
 
         def watched(*args: Any, **kwargs: Any) -> Any:
-            answer = forward(*args, **kwargs)
-            # The predictor gives visible or not; how sure it was is lost in it.
+            answer = forward(model, *args, **kwargs)
             sure = answer[1] * answer[2] if len(answer) > 3 else answer[1].clone()
             self._sure.append(sure)
             return answer
 
-        self._sure: list[Any] = []
         model.forward = watched
 
     def keep(self, plan: WindowPlan | None) -> int:

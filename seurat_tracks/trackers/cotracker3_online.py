@@ -44,8 +44,21 @@ class CoTracker3Online(CoTracker):
     usual_piece = None
 
     def keep(self, plan: WindowPlan | None) -> int:
-        """Frames worth keeping: at least two windows."""
-        return max(super().keep(plan), 4 * self.predictor.step)
+        """Frames worth keeping: those of grids, and the window ahead of them."""
+        kept = super().keep(plan) + 2 * self.predictor.step
+        self.memo.capacity = kept
+        return kept
+
+    def walker(self) -> Any:
+        """Make a predictor with the same weights and a walk of its own.
+
+        The official one holds one walk at a time; grids are followed while the walk
+        of the queries goes on, so that features are worked out once for both.
+        """
+        predictor = _twin(self.predictor)
+        predictor.model = _twin(self.predictor.model)
+        self.watch(predictor.model)
+        return predictor
 
     def follow(
         self, clip: Clip, frame: np.ndarray, xy: np.ndarray, *, backward: bool
@@ -67,15 +80,15 @@ class CoTracker3Online(CoTracker):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         import torch
 
-        n, length, step = len(frame), len(order), self.predictor.step
+        n, length, predictor = len(frame), len(order), self.walker()
+        step = predictor.step
         queries = self.queries(clip, frame, xy)
 
         def chunk(begin: int) -> Any:
             some = order[begin : begin + 2 * step]
             return torch.stack([clip[i] for i in some])[None]
 
-        self._sure.clear()
-        self.predictor(
+        predictor(
             video_chunk=chunk(0),
             is_first_step=True,
             queries=queries,
@@ -83,12 +96,20 @@ class CoTracker3Online(CoTracker):
         )
         for begin in range(0, max(length - step, 1), step):
             self._sure.clear()
-            tracks, visible = self.predictor(
-                video_chunk=chunk(begin), add_support_grid=True
-            )
-        where, sure = self.numpy(tracks[0], self._sure[-1][0, :, :n])
+            tracks, visible = predictor(video_chunk=chunk(begin), add_support_grid=True)
+            seen = self._sure[-1][0, :, :n]
+            if order.step > 0:
+                clip.reached(min(begin + 2 * step, length))
+        where, sure = self.numpy(tracks[0], seen)
         return (
             (where / self.scale(clip)).swapaxes(0, 1).astype(np.float32),
             visible[0].cpu().numpy().T.copy(),
             np.clip(sure.T, 0, 1),
         )
+
+
+def _twin(module: Any) -> Any:
+    """Make a module that shares all weights and parts, but keeps its own state."""
+    twin = object.__new__(type(module))
+    twin.__dict__ = {**vars(module), "_modules": dict(vars(module)["_modules"])}
+    return twin

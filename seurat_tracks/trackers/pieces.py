@@ -332,12 +332,28 @@ def follow_video(
                 result.support_xy[window, :, step] = chain.xy[:, at_step]
                 result.support_visible[window, :, step] = chain.visible[:, at_step]
 
+    left = jobs
+    meanwhile = 0  # frames of grids that were followed during a walk
+
+    def reached(position: int) -> None:
+        nonlocal left, meanwhile
+        ready = [j for j in left if j.end <= position]
+        if ready:
+            left = [j for j in left if j.end > position]
+            frames.reached = None  # their own walks are short
+            meanwhile += sum(1 for _ in grids(ready))
+            frames.reached = reached
+
     def work(shots: list[tuple[int, int, np.ndarray, Chain]]) -> Iterator[None]:
-        left = jobs
+        nonlocal left, meanwhile
         for begin, end, mine, chain in shots:
             for k, (b, e) in enumerate(chain.edges):
                 if len(mine):
+                    frames.reached = reached
                     chain.forward(k)
+                    frames.reached = None
+                    yield from [None] * meanwhile
+                    meanwhile = 0
                 yield from [None] * (e - b)
                 # What a later piece would find gone from memory starts now.
                 until = chain.edges[k + 1][0] if k + 1 < len(chain.edges) else end

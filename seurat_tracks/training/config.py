@@ -50,6 +50,9 @@ class TrainConfig:
     joints
         Share of the batches of scenes that show the joints of figures alone, most of
         them before a camera that stands or is held by hand: what pose detectors give.
+    facing
+        Share of the batches of scenes that show a wall met head-on, where going
+        towards it and zooming look alike.
     clips
         File of recorded motion that half of the figures replay
         (`seurat_tracks.scenes.mocap`); none by default.
@@ -82,6 +85,7 @@ class TrainConfig:
     most_support: int = 576
     spoil: bool = True
     joints: float = 0.2
+    facing: float = 0.1
     clips: str = ""
     known_focal: float = 0.5
     max_stride: int = 1
@@ -114,7 +118,7 @@ class TrainConfig:
             faults.append(f"decay={self.decay} must be in (0, 1]")
         if not 0 <= self.ema < 1:
             faults.append(f"ema={self.ema} must be in [0, 1)")
-        for name in ("known_focal", "joints"):
+        for name in ("known_focal", "joints", "facing"):
             if not 0 <= getattr(self, name) <= 1:
                 faults.append(f"{name}={getattr(self, name)} must be in [0, 1]")
         if self.most_support < 8:

@@ -19,6 +19,9 @@ from seurat_tracks.training.config import TrainConfig
 SPOILED = SpoilConfig(clean=0.0)
 """What happens to held-out windows: none stays exact."""
 
+ZOOM = 0.002
+"""Log change of the focal length from which on it counts as unknown."""
+
 
 @dataclass
 class Batch:
@@ -94,6 +97,10 @@ def scene_batch(config: TrainConfig, step: int, device: torch.device) -> Batch:
         size = _joints_size(config, host)
         camera = host.choices(["static", "handheld", None], [0.45, 0.25, 0.3])[0]
         wanted = _joints(frames, size, camera)
+    elif host.random() < config.facing:
+        kinds = ["drive", "zoom", "handheld", "orbit"]
+        camera = host.choices(kinds, [0.6, 0.15, 0.15, 0.1])[0]
+        wanted = _facing(frames, size, camera)
     motions = _motions(config.clips, device) if config.clips else None
     scenes = make_scenes(size.windows, wanted, generator, motions)
     return make_batch(exact_tracks(scenes), config.spoil, config.known_focal, generator)
@@ -124,19 +131,33 @@ def _joints(frames: int, size: BatchSize, camera: str | None) -> SceneConfig:
     )
 
 
+def _facing(frames: int, size: BatchSize, camera: str) -> SceneConfig:
+    """Ask for a wall across the view, and nothing else."""
+    return SceneConfig(
+        frames=frames,
+        support=size.support,
+        queries=size.queries,
+        camera=camera,
+        motion="none",
+        sparse=0.0,
+        facing=1.0,
+    )
+
+
 def validation_scenes(
     scenes: int, device: torch.device, frames: int = 8, support: int = 128
 ) -> dict[str, Batch]:
     """Draw fixed held-out scenes, all of them spoiled.
 
     They go by kind of camera motion; "joints" are those of figures alone, before a
-    camera that stands.
+    camera that stands; "facing" is a wall that the camera goes towards or away from.
     """
     wanted = {
         camera: SceneConfig(frames=frames, support=support, queries=64, camera=camera)
         for camera in CAMERAS
     }
     wanted["joints"] = _joints(frames, BatchSize(scenes, 24, 24), "static")
+    wanted["facing"] = _facing(frames, BatchSize(scenes, support, 64), "drive")
     batches = {}
     for i, (name, config) in enumerate(wanted.items()):
         generator = torch.Generator(device).manual_seed(2**40 + i)
@@ -177,6 +198,12 @@ def make_batch(
 
 
 def exact_tracks(scenes: SceneBatch) -> Batch:
-    """Take scenes as they are: nothing spoiled, the focal length told."""
-    seen, focal = scenes.visible, scenes.focal[:, 0]
+    """Take scenes as they are: nothing spoiled, the focal length told.
+
+    One that changes is never told: who knows the lens knows that it did not zoom.
+    """
+    focal = scenes.focal[:, 0]
+    zoom = (scenes.focal / focal[:, None]).log().abs().amax(1) > ZOOM
+    focal = torch.where(zoom, torch.nan, focal)
+    seen = scenes.visible
     return Batch(scenes.xy, seen, scenes.z, seen, scenes.support, focal)

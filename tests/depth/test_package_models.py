@@ -109,12 +109,18 @@ def test_depth_anything_3(frames):
         def inference(self, images):
             assert len(images) == 1
             assert images[0].shape == (H, W, 3)
-            return SimpleNamespace(depth=np.full((1, 14, 28), 3.0))
+            depth = np.full((1, 14, 28), 3.0)
+            depth[0, :2] = 9.5  # the package puts sky where the farthest is,
+            sky = np.zeros(depth.shape, bool)
+            sky[0, 0] = True  # and a little around it too
+            return SimpleNamespace(depth=depth, sky=sky)
 
     model = DepthAnything3Metric(network=Network(), **COMMON)
     answer = model(frames)
-    # focal / width of 1.2, at 28 columns: 33.6 pixels * 3 / 300
-    np.testing.assert_allclose(answer.maps * 1.2, 3 * 33.6 / 300, rtol=1e-6)
+    # a focal length of 1.2 * 8 = 9.6 pixels: 33.6 at 28 columns for 8, 22.4 at 14 rows
+    # for 6; 28 on average
+    assert np.isnan(answer.maps[:, :2]).all()
+    np.testing.assert_allclose(answer.maps[:, 2:] * 1.2, 3 * 28 / 300, rtol=1e-6)
     assert answer.focal is None
     assert not model.has_focal
 
@@ -133,6 +139,43 @@ def test_missing_packages_say_how_to_get_them(name, text, monkeypatch):
     monkeypatch.setattr(util, "find_spec", lambda package: None)
     with pytest.raises(DepthError, match=text):
         DepthModel(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "text"),
+    [
+        ("moge-2", [], r"holds no model\.pt"),
+        ("moge-2", ["model.pt"], r"does not load as weights of moge: \w+Error"),
+        ("depth-anything-3-metric", ["model.safetensors"], r"holds no config\.json"),
+        ("depth-pro-apple", [], r"holds no depth_pro\.pt"),
+    ],
+)
+def test_files_that_are_no_weights(name, files, text, tmp_path, monkeypatch, frames):
+    class MoGeModel:
+        @staticmethod
+        def from_pretrained(path):
+            return torch.load(path, weights_only=True)
+
+    for package in ("moge", "depth_anything_3", "depth_pro"):
+        module = ModuleType(package)
+        module.__spec__ = SimpleNamespace(loader=None)
+        monkeypatch.setitem(sys.modules, package, module)
+    model, v2 = ModuleType("moge.model"), ModuleType("moge.model.v2")
+    v2.MoGeModel = MoGeModel
+    monkeypatch.setitem(sys.modules, "moge.model", model)
+    monkeypatch.setitem(sys.modules, "moge.model.v2", v2)
+    for file in files:
+        (tmp_path / file).write_text("not found")
+    with pytest.raises(DepthError, match=text):
+        DepthModel(name, weights=tmp_path, device="cpu", video=frames).model(frames)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "dtype"), [(MoGe, "bfloat16"), (DepthAnything3Metric, "float16")]
+)
+def test_precisions_that_a_package_does_not_do(adapter, dtype):
+    with pytest.raises(DepthError, match=f"does no {dtype}"):
+        adapter(network=object(), device="cuda:0", dtype=dtype, **COMMON)
 
 
 def test_own_networks_need_a_digest():

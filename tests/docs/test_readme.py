@@ -115,6 +115,7 @@ def run_commands(page: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:no camera intrinsics:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*has no place for:UserWarning")
 @pytest.mark.parametrize(("page", "least"), [("README.md", 5), ("docs/start.md", 3)])
 def test_code_runs(page, least, workplace):
     assert run_blocks(page, workplace) >= least

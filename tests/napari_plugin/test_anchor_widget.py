@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from napari_seurat_tracks.anchoring import Statement, anchored, nearest_track
+from napari_seurat_tracks.anchoring import Statement, anchored
 from napari_seurat_tracks.session import Session
-from napari_seurat_tracks.show import show_session
+from napari_seurat_tracks.view import show_session, view_of
 from seurat_tracks.errors import DepthError
 from seurat_tracks.io.arrays import from_arrays
 
@@ -102,17 +102,6 @@ def test_what_does_not_suffice_is_refused(scene):
     ):
         with pytest.raises(DepthError, match=text):
             anchored(tracks, statements, relation, rigid=rigid)
-
-
-def test_nearest_track_is_a_visible_one_within_reach(scene):
-    ds, _ = scene
-    x, y = ds["xy"].sel(track=6, time=4).values
-    assert nearest_track(ds, 4, x + 2, y - 2, 5) == 6
-    assert nearest_track(ds, 4, x + 9, y, 5) is None
-    assert nearest_track(ds, 400, x, y, 5) is None
-    hidden = ds.copy(deep=True)
-    hidden["visible"].loc[{"track": 6, "time": 4}] = False
-    assert nearest_track(hidden, 4, x, y, 5) is None
 
 
 # -- the widget ---------------------------------------------------------------------
@@ -250,23 +239,106 @@ def test_bad_words(qtbot, tool):
     tool.session.select([1, 2, 3])
     press(qtbot, tool.take_button)
     assert "3 tracks are selected, 2 needed" in tool.work.message.text()
-    tool.viewer.dims.ndisplay = 3
-    tool.picker.click((9.0, 10.0, 10.0))
-    assert "switch to 2D" in tool.work.message.text()
+
+
+@pytest.mark.napari
+def test_picks_in_3d_and_sees_the_scale_change_there(qtbot, tool):
+    """Metres first, so that there is one space; then a distance in that space."""
+    viewer, session = tool.viewer, tool.session
+    view = view_of(viewer)
+    choose(tool.kind, "depth")
+    press(qtbot, tool.pick_button)
+    click_at(qtbot, tool, *place(tool, 5, 2))
+    assert session.selection.tolist() == []  # a pick selects nothing
+    session.select([3, 7])
+    anchor(qtbot, tool, "2")
+    tool.known.setCurrentRow(0)
+    press(qtbot, tool.remove_button)
+    choose(tool.kind, "distance")
+    view.switch(True)
+    scene = view.scene
+    view.look((1.0, 0.0, 0.0))
+    for track in (0, 3):
+        y, x = scene.space.points[track, 2, 1:]
+        click_at(qtbot, tool, x, y)
+    assert tool.picks == [(0, 2), (3, 2)]
+    marks = viewer.layers["anchor points"]
+    assert np.allclose(marks.data[:, 1:], scene.space.points[[0, 3], 2])
+    before = scene.space.points.copy()
+    numbers = list(scene.layers["numbers"].features["text"])
+    apart = float(np.linalg.norm(before[0, 2] - before[3, 2]))
+    anchor(qtbot, tool, str(3 * apart))
+    assert view.in_3d
+    assert view.scene is scene
+    assert np.allclose(scene.space.points, 3 * before, rtol=1e-3)
+    heads = scene.layers["heads"]
+    assert np.allclose(heads.data[3], scene.space.points[3, 2])
+    assert list(scene.layers["numbers"].features["text"]) != numbers
+    # the scene has grown, and is still in the window
+    assert np.allclose(
+        viewer.layers["anchor points"].data[:, 1:], scene.space.points[[0, 3], 2]
+    )
+    camera = viewer.scene.camera
+    away = scene.outline() - np.asarray(camera.center)
+    size = np.asarray(viewer.canvas.size)
+    assert (np.abs(away[:, 1:]) * camera.zoom < 0.5 * size).all()
+    assert session.selection.tolist() == [3, 7]
+    assert scene.selected.tolist() == [3, 7]
+    # back over the picture the same points are marked
+    view.switch(False)
+    marks = viewer.layers["anchor points"]
+    assert np.allclose(marks.data[:, 1:], scene.space.points[[0, 3], 2])
+    press(qtbot, tool.undo_button)
+    press(qtbot, tool.undo_button)
+    assert not session.can_undo
+    assert session.selection.tolist() == [3, 7]
+
+
+@pytest.mark.napari
+def test_a_video_with_a_scale_carries_its_tracks(qtbot, make_napari_viewer, scene):
+    from napari_seurat_tracks._qt.anchor import AnchorWidget
+
+    viewer = make_napari_viewer(show=True)
+    viewer.add_image(
+        np.zeros((16, 120, 160), np.uint8),
+        scale=(2.0, 0.5, 0.25),
+        translate=(10.0, 3.0, 4.0),
+    )
+    shown = show_session(viewer, Session(scene[0]))
+    view = view_of(viewer)
+    widget = AnchorWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Anchor")
+    view.go_to(4)
+    assert viewer.dims.point[0] == 18
+    assert shown.frame == 4
+    x, y = scene[0]["xy"].values[6, 4]
+    heads = shown.layers["heads"]
+    assert np.allclose(heads.data_to_world(heads.data[6]), [3 + y / 2, 4 + x / 4])
+    press(qtbot, widget.pick_button)
+    click_at(qtbot, widget, 4 + x / 4, 3 + y / 2)
+    assert widget.picks == [(6, 4)]
+    mark = viewer.layers["anchor points"]
+    assert np.allclose(mark.data_to_world(mark.data[0]), [18, 3 + y / 2, 4 + x / 4])
+    widget.pick_button.setChecked(False)
+    click_at(qtbot, widget, 4 + x / 4, 3 + y / 2)
+    assert shown.session.selection.tolist() == [6]
 
 
 @pytest.mark.napari
 def test_a_drag_is_no_click_and_a_closed_tool_hears_none(qtbot, tool):
     from qtpy.QtWidgets import QApplication
 
-    viewer = tool.viewer
-    before = len(viewer.mouse_drag_callbacks)
+    viewer, view = tool.viewer, view_of(tool.viewer)
     press(qtbot, tool.pick_button)
-    assert len(viewer.mouse_drag_callbacks) == before + 1
+    click_at(qtbot, tool, *place(tool, 5, 2))
+    assert view.taker is not None
+    assert "anchor points" in viewer.layers
     viewer.window.remove_dock_widget(tool)
     tool.deleteLater()
     QApplication.sendPostedEvents(None, 52)  # deferred deletes
-    assert len(viewer.mouse_drag_callbacks) == before
+    assert view.taker is None
+    assert "anchor points" not in viewer.layers
+    view.switch(True)  # nobody draws marks any more
 
 
 @pytest.mark.napari

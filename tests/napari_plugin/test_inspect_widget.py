@@ -5,7 +5,7 @@ import pytest
 
 import seurat_tracks as st
 from napari_seurat_tracks.session import KEY, Session
-from napari_seurat_tracks.show import show_session
+from napari_seurat_tracks.view import show_session
 from seurat_tracks.io.arrays import from_arrays
 
 pytestmark = [

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 
 import numpy as np
@@ -27,11 +28,19 @@ class Slow:
 
     name, licence = "slow", "MIT"
 
-    def __init__(self, pause: float = 0.05, breaks: int | None = None) -> None:
-        self.pause, self.breaks = pause, breaks
+    stuck, done = threading.Event(), threading.Event()
+
+    def __init__(
+        self, pause: float = 0.05, breaks: int | None = None, stuck: float = 0
+    ) -> None:
+        self.pause, self.breaks, self.wait = pause, breaks, stuck
 
     def track(self, video, queries, plan, *, cuts=(), support_grid=24, progress=None):
         n, frames = len(queries), video.sizes["time"]
+        if self.wait:
+            self.stuck.set()
+            time.sleep(self.wait)
+            self.done.set()
         for step in progress(range(frames), total=frames, desc="tracking"):
             time.sleep(self.pause)
             if self.breaks is not None and step == self.breaks:
@@ -220,9 +229,34 @@ def test_cancel(qtbot, lift, tracker):
     assert not lift.work.cancel_button.isVisible()
 
 
-def test_networks_of_others_stop_at_their_layers():
-    import threading
+def test_cancel_does_not_wait_for_what_cannot_be_interrupted(qtbot, lift):
+    """Such as an import: the window is free at once, and the answer is left out."""
+    lift.tracker.setCurrentText("slow")
+    lift.tracker_settings.setText("pause=0; stuck=4")
+    before = list(lift.viewer.layers)
+    with qtbot.waitSignal(lift.work.ended, timeout=120_000) as ended:
+        press(qtbot, lift.lift_button)
+        qtbot.waitUntil(lambda: Slow.stuck.is_set(), timeout=60_000)
+        begin = time.perf_counter()
+        press(qtbot, lift.work.cancel_button)
+    assert time.perf_counter() - begin < 3
+    assert ended.args[0].cancelled
+    assert lift.work.message.text() == "cancelled: nothing was changed"
+    # other work runs meanwhile, and what comes of the old one does not disturb it
+    lift.tracker.setCurrentText("lk")
+    lift.tracker_settings.setText("")
+    outcome = run(qtbot, lift)
+    assert outcome.error is None
+    assert not outcome.cancelled
+    Slow.done.wait(10)
+    qtbot.wait(200)
+    assert "16 tracks are in 3D" in lift.work.message.text()
+    sessions = {id(x.metadata[KEY]) for x in lift.viewer.layers if KEY in x.metadata}
+    assert len(sessions) == 1
+    assert all(layer in lift.viewer.layers for layer in before)
 
+
+def test_networks_of_others_stop_at_their_layers():
     import torch
 
     from napari_seurat_tracks._qt.work import _run, _Wire

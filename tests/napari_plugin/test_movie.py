@@ -45,7 +45,7 @@ def test_other_endings_are_refused_before_anything_is_drawn(tmp_path, name):
     (tmp_path / "b.mp4").write_bytes(b"mine")
     with pytest.raises(SeuratTracksError, match="something is there already"):
         write_movie(never(), tmp_path / "b.mp4")
-    with pytest.raises(SeuratTracksError, match="there is no folder"):
+    with pytest.raises(SeuratTracksError, match="does not exist"):
         write_movie(never(), tmp_path / "no" / "b.mp4")
     assert (tmp_path / "b.mp4").read_bytes() == b"mine"
     assert os.listdir(tmp_path) == ["b.mp4"]

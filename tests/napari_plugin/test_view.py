@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from napari_seurat_tracks.layers import tracks_layer
-from napari_seurat_tracks.parts import PART
 from napari_seurat_tracks.scene import SELECTED, TAIL_ROWS
-from napari_seurat_tracks.session import KEY, Session
+from napari_seurat_tracks.session import KEY, PART, Session
 from napari_seurat_tracks.space import picture_corners
 from napari_seurat_tracks.stage import ViewError
 from napari_seurat_tracks.view import show_session, view_of

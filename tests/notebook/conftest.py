@@ -43,7 +43,11 @@ def scene():
         attrs={"frame_size": [W, H], "fps": 25.0},
     )
     measured = xr.DataArray(xyz[..., 2], dims=("track", "time"))
-    video = rng.integers(90, 120, (T, H, W, 3)).astype(np.uint8)
+    # blocks that slide to the right, which a tracker can follow, behind a pole
+    blocks = rng.integers(80, 130, (H // 4, W // 4)).astype(np.uint8)
+    blocks = blocks.repeat(4, axis=0).repeat(4, axis=1)
+    video = np.stack([np.roll(blocks, k, axis=1) for k in range(T)])
+    video = np.repeat(video[..., None], 3, axis=-1)
     video[:, :, 64:77] = 60
     video = xr.DataArray(
         video,

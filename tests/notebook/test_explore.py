@@ -94,6 +94,54 @@ class TestWidget:
         assert e.selected_ids == [5, 15]
         assert "10 of 50 tracks are shown" in e.canvas.meta["note"]
 
+    def test_corrected_tracks_take_the_place_of_the_others(self, scene, make_tracks):
+        ds, video = scene
+        e = ds.seurat.explore(video, frame=45, colour="speed")
+        e.select([3, 7, 8])
+        e.picks = [[45, 10, 20], [60, 5, 5]]
+        shift = ds.assign(xy=ds["xy"] + 1).drop_sel(track=[0, 7])
+        e.dataset = shift.isel(time=slice(2, 15))
+        assert e.dataset.sizes["track"] == 148
+        assert (e.frame, e.colour) == (45, "speed")
+        assert e.selected_ids == [3, 8]
+        assert e.picks == [(45, 10.0, 20.0)]
+        assert e.canvas.meta["shape"] == [148, 13]
+        xy = np.frombuffer(e.canvas.xy, "<f4").reshape(148, 13, 2)
+        np.testing.assert_array_equal(xy, e.dataset["xy"].values)
+        e.dataset = ds[["xy", "visible"]].isel(time=slice(10, None))
+        assert (e.frame, e.colour, e.picks) == (50, "speed", [])
+        assert e.canvas.meta["no3d"]
+        before = e.dataset
+        for bad, error in (
+            (ds.drop_vars("visible"), SchemaError),
+            (make_tracks(3), SeuratTracksError),
+        ):
+            with pytest.raises(error):
+                e.dataset = bad
+        assert e.dataset is before
+
+    def test_picks_from_python_are_checked(self, scene):
+        ds, video = scene
+        e = ds.seurat.explore(video)
+        e.picks = [(45, 159.4, 0)]
+        assert e.picks == [(45, 159.4, 0.0)]
+        assert not e.lift_button.disabled
+        for bad in (
+            [[39, 1, 1]],
+            [[45, 160, 1]],
+            [[45, 1, -1]],
+            [[45, np.nan, 1]],
+            [[45, 1]],
+            [45, 1, 1],
+            "abc",
+            None,
+        ):
+            with pytest.raises(SeuratTracksError, match=r"picks are|not in the tracks"):
+                e.picks = bad
+        assert len(e.picks) == 1
+        e.picks = []
+        assert e.picks == []
+
     def test_questions_are_answered(self, scene, ask):
         ds, video = scene
         e = ds.seurat.explore(video)
@@ -344,6 +392,31 @@ class TestPicked:
         assert "doubt" not in out
         xr.testing.assert_identical(out.clock, ds.clock)
         assert out.xy.dtype == np.float32
+
+    def test_coordinates_that_one_side_lacks(self, lifted):
+        new = lifted.isel(track=[0]).assign_coords(track=[9])
+        bare = lifted.drop_vars(["query_frame", "reference_frame"])
+        assert join(bare, new).track.values.tolist() == [0, 1, 2, 9]
+        assert "query_frame" not in join(bare, new).variables
+        out = join(lifted, new.drop_vars("query_frame"))
+        assert np.isnan(out.query_frame.values[3])
+        named = lifted.assign_coords(name=("track", ["a", "b", "c"]))
+        assert join(named, new).coords["name"].values.tolist() == ["a", "b", "c", ""]
+
+    def test_what_the_steps_warn_of_is_said(self, lifted, clip, monkeypatch):
+        import warnings
+
+        e = lifted.seurat.explore(clip)
+        e.picks = [[9, 40.0, 25.0]]
+        work = e.lift_picks
+
+        def warn():
+            warnings.warn("the picture is blurred", UserWarning, stacklevel=1)
+            return work()
+
+        monkeypatch.setattr(e, "lift_picks", warn)
+        e.lift_button.click()
+        assert e.canvas.message == "New tracks: 3. the picture is blurred"
 
     def test_ids_of_the_same_kind(self, make_tracks):
         assert new_ids(make_tracks(3, ids=[4, 90, 7]), 2) == [91, 92]

@@ -4,9 +4,13 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import seurat_tracks as st
+from seurat_tracks.model.config import ModelConfig
+from seurat_tracks.model.network import SeuratNetwork
+from seurat_tracks.model.pretrained import save_weights
 from tests.notebook import browser
 
 pytestmark = [pytest.mark.notebook, pytest.mark.slow]
@@ -16,11 +20,20 @@ CELLS = (
 ds = st.open("tracks.zarr")
 video = xr.open_dataset("video.nc", engine="h5netcdf").video.load()
 """,
-    "e = ds.seurat.explore(video); e",
+    "e = ds.seurat.explore(video, depth=5.0, model='tiny.safetensors'); e",
     "print(e.selected_ids, e.frame, e.colour, e.canvas.picks)",
     "print(st.read('selection.csv').track.values.tolist())",
     "e.frame = 45; e.select([0]); e.colour = 'speed'",
     "import time; print('busy'); time.sleep(60)",
+    "f = ds.seurat.explore(video, frame=50); f",
+    "new = e.dataset.isel(track=-1)\n"
+    "print(len(e.dataset.track), new.xy.sel(time=40).values.round(1).tolist(),\n"
+    "      bool(np.isfinite(new.xyz.where(new.visible, 0)).all()))",
+    "e.dataset = ds.drop_sel(track=[0, 1])",
+)
+
+TINY = ModelConfig(
+    width=32, heads=2, layers=1, pair_width=8, shared_branches=True, iterations=1
 )
 
 
@@ -33,6 +46,10 @@ def lab(scene, tmp_path_factory):
     folder = tmp_path_factory.mktemp("lab")
     ds, video = scene
     ds.seurat.save(folder / "tracks.zarr")
+    torch.manual_seed(0)
+    save_weights(
+        folder / "tiny.safetensors", SeuratNetwork(TINY).state_dict(), TINY, record={}
+    )
     video.drop_attrs().to_dataset(name="video").to_netcdf(
         folder / "video.nc", engine="h5netcdf"
     )
@@ -104,8 +121,6 @@ def drag(lab, stage, *places, button="left"):
 
 
 def test_both_views_show_tracks_in_colour(lab, root):
-    lab.page.screenshot(path="/tmp/f.png")
-    root.locator(".se-stage").screenshot(path="/tmp/g.png")
     left, right = halves(pixels(root.locator(".se-stage")))
     for part in (left, right):
         spread = part.max(-1) - part.min(-1)
@@ -140,8 +155,35 @@ def test_keys(lab, root):
     assert changed(before[1], after[1]) > 0.01
     lab.page.keyboard.press("Space")
     lab.page.wait_for_selector(f"{browser.ROOT_SELECTOR}[data-frame='61']")
+    for key, chosen in (("n", "0"), ("n", "1"), ("p", "0"), ("Escape", "")):
+        lab.page.keyboard.press(key)
+        lab.page.wait_for_timeout(150)
+        text = root.locator(".se-now").inner_text()
+        assert text.partition(" selected: ")[2] == chosen
     # the notebook has not taken any of these keys for its own
     assert lab.page.locator(".jp-Notebook .jp-Cell").count() == len(CELLS)
+
+
+def test_playing_goes_on_and_the_kernel_follows(lab, root):
+    root.evaluate(
+        """root => { window.shown = []; new MutationObserver(
+        () => shown.push(Number(root.dataset.frame))
+        ).observe(root, { attributes: true, attributeFilter: ['data-drawn'] }) }"""
+    )
+    before = halves(pixels(root.locator(".se-stage")))
+    root.locator("select[aria-label='playing speed']").select_option("0.5")
+    root.locator(".se-play").click()
+    lab.page.wait_for_selector(f"{browser.ROOT_SELECTOR}[data-frame='61']")
+    wait(lab, "61")
+    after = halves(pixels(root.locator(".se-stage")))
+    assert all(changed(a, b) > 0.003 for a, b in zip(before, after, strict=True))
+    frames = lab.page.evaluate("shown")
+    assert len(set(frames)) > 10
+    assert frames == sorted(frames)
+    assert root.locator(".se-play").get_attribute("aria-label") == "play"
+    lab.page.wait_for_timeout(400)
+    assert "] 61 depth" in lab.ask(2)
+    root.locator("select[aria-label='playing speed']").select_option("1")
 
 
 def test_orbit_zoom_and_pan(lab, root):
@@ -283,3 +325,77 @@ def test_a_busy_kernel_and_its_interrupt_leave_nothing_broken(lab, root):
     assert "61 image speed" in lab.ask(2)
     root.locator("select[aria-label='colour by']").select_option("depth")
     lab.page.wait_for_selector(f"{browser.ROOT_SELECTOR}[data-colour=depth]")
+
+
+def test_picked_points_are_lifted_in_place(lab, root):
+    stage = root.locator(".se-stage")
+    before = halves(pixels(stage))
+    root.locator("button[data-tool=pick]").click()
+    box = stage.bounding_box()
+    left, height, zoom = frame_pane(box)
+    x, y = 25.0, 30.0
+    lab.page.mouse.click(
+        box["x"] + left / 2 + (x - 79.5) * zoom,
+        box["y"] + height / 2 + (y - 59.5) * zoom,
+    )
+    lab.page.locator("button:has-text('Track and lift 1 picked point')").click()
+    lab.page.wait_for_function(
+        "() => document.querySelector('.se-status').textContent.includes('New tracks')"
+    )
+    assert "New tracks: 150." in root.locator(".se-status").inner_text()
+    assert root.locator(".se-now").inner_text().endswith("1 selected: 150")
+    root.locator("button[data-tool=look]").click()
+    lab.page.keyboard.press("Escape")
+    lab.page.mouse.move(5, 5)
+    lab.page.wait_for_timeout(250)
+    after = halves(pixels(stage))
+    # a point more in either view, and nothing else
+    assert all(0.0001 < changed(a, b) < 0.5 for a, b in zip(before, after, strict=True))
+    assert lab.ask(7).split() == ["151", "[25.0,", "30.0]", "True"]
+
+
+def test_two_explorers_and_a_cell_that_is_deleted(lab, root):
+    lab.run_cell(6)
+    both = lab.page.locator(browser.ROOT_SELECTOR)
+    lab.page.wait_for_function(
+        "s => document.querySelectorAll(`${s}[data-picture=shown]`).length === 2",
+        arg=browser.ROOT_SELECTOR,
+    )
+    assert both.nth(1).get_attribute("data-frame") == "50"
+    both.nth(1).focus()
+    lab.page.keyboard.press("End")
+    lab.page.keyboard.press("n")
+    lab.page.wait_for_timeout(250)
+    assert both.nth(1).get_attribute("data-frame") == "61"
+    assert both.nth(0).get_attribute("data-frame") == "40"
+    assert "selected" not in both.nth(0).locator(".se-now").inner_text()
+    # the keys are the explorer's as long as it is the one that was clicked last
+    for k in (5, 6):
+        cell = lab.page.locator(".jp-Notebook .jp-Cell").nth(k)
+        cell.locator(".jp-InputArea-prompt").click()
+    lab.page.keyboard.press("d")
+    lab.page.keyboard.press("d")
+    lab.page.wait_for_function(
+        "s => document.querySelectorAll(s).length === 1", arg=browser.ROOT_SELECTOR
+    )
+    root.focus()
+    lab.page.keyboard.press("ArrowRight")
+    wait(lab, "41")
+    assert "] 41 depth" in lab.ask(2)
+    lab.page.locator(".jp-Notebook").click(position={"x": 3, "y": 3})
+
+
+def test_tracks_that_were_corrected_take_their_place(lab, root):
+    lab.page.keyboard.press("n")
+    lab.page.keyboard.press("n")
+    lab.page.keyboard.press("n")
+    assert lab.ask(2).startswith("[2] 40")
+    stage = root.locator(".se-stage")
+    before = halves(pixels(stage))
+    lab.ask(7)
+    lab.page.wait_for_timeout(300)
+    assert all(
+        0 < changed(a, b) < 0.1
+        for a, b in zip(before, halves(pixels(stage)), strict=True)
+    )
+    assert root.locator(".se-now").inner_text().endswith("1 selected: 2")

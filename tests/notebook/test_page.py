@@ -66,6 +66,24 @@ class TestWriting:
         with pytest.raises(SeuratTracksError, match="max_bytes=100,000"):
             ds.seurat.to_html(video=video, max_bytes=100_000)
 
+    def test_a_video_of_another_length(self, scene):
+        ds, video = scene
+        for part in (video[:5], video[3:], video[4:12:3]):
+            meta = meta_of(ds.seurat.to_html(video=part))["meta"]
+            have = part.time.values.tolist()
+            assert meta["picture"] == [t if t in have else None for t in range(40, 62)]
+        noise = np.random.default_rng(0).integers(0, 255, video.shape, np.uint8)
+        page = ds.seurat.to_html(video=video.copy(data=noise), max_bytes=250_000)
+        picture = meta_of(page)["meta"]["picture"]
+        assert picture[0] == 40
+        assert None not in picture
+        assert len(set(picture)) < 22
+        assert all(p <= t for p, t in zip(picture, range(40, 62), strict=True))
+        page = ds.seurat.to_html(video=video.assign_coords(time=np.arange(22)))
+        meta = meta_of(page)["meta"]
+        assert "has none of these frames" in meta["note"]
+        assert meta["picture"] == [None] * 22
+
     def test_colours_are_those_asked_for(self, scene):
         ds, _ = scene
         assert meta_of(ds.seurat.to_html(colours=["speed"]))["meta"]["colours"] == [
@@ -191,6 +209,26 @@ class TestOpened:
         ).all_inner_texts():
             tab.select_option("select[aria-label='colour by']", colour)
         tab.wait_for_timeout(300)
+        assert faults == []
+        context.close()
+
+    def test_frames_that_the_video_lacks(self, chrome, scene, tmp_path):
+        ds, video = scene
+        path = ds.seurat.to_html(tmp_path / "a.html", video=video[:5])
+        context, tab, faults, _ = self.show(chrome, path)
+        tab.wait_for_selector("[data-frame='40'][data-picture=shown]")
+        root = tab.locator(browser.ROOT_SELECTOR)
+        root.focus()
+        tab.keyboard.press("End")
+        tab.wait_for_selector("[data-picture='the video has no frame 61']")
+        root.evaluate(
+            """root => { window.shown = new Set(); new MutationObserver(
+            () => shown.add(root.dataset.frame)
+            ).observe(root, { attributes: true }) }"""
+        )
+        tab.keyboard.press("Space")  # plays on through them, to the end
+        tab.wait_for_function("() => shown.has('40') && shown.has('61')")
+        assert tab.evaluate("shown.size") > 3
         assert faults == []
         context.close()
 

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from seurat_tracks.io.video import open_video
 from seurat_tracks.trackers.cotracker import CoTracker
 from seurat_tracks.trackers.cotracker2 import CoTracker2
 from seurat_tracks.trackers.cotracker3 import CoTracker3
 from seurat_tracks.trackers.cotracker3_online import CoTracker3Online
+from seurat_tracks.trackers.queries import Queries
+from seurat_tracks.windows import plan_windows
 from tests.trackers.official import (
     checkout,
     clip_of,
@@ -117,3 +120,22 @@ def test_the_online_predictor_gives_the_same_tracks(tmp_path: Path) -> None:
         back_visible[0].flip(0).numpy(),
         ~after[:, : last + 1],
     )
+
+
+@pytest.mark.slow
+def test_grids_followed_during_the_online_walk_change_nothing(tmp_path: Path) -> None:
+    n_frames = 20
+    with one_thread():
+        _, adapter = both(CoTracker3Online, tmp_path)
+        video = open_video(moving(n_frames, SIZE))
+        _, xy = some_queries(6, n_frames, SIZE)
+        queries = Queries(np.zeros(6, int), xy)
+        plan = plan_windows(n_frames, strides=(1,))
+        alone = adapter.track(video, queries, None)
+        adapter.memo.computed = 0
+        with_grids = adapter.track(video, queries, plan, support_grid=3)
+    assert adapter.memo.computed == n_frames  # once each, for queries and all grids
+    np.testing.assert_array_equal(with_grids.xy, alone.xy)
+    np.testing.assert_array_equal(with_grids.visible, alone.visible)
+    assert with_grids.support_visible is not None
+    assert with_grids.support_visible[:, :, 0].all()

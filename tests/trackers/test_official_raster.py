@@ -37,6 +37,15 @@ def compare(name: str, got: np.ndarray, wanted: np.ndarray, size: Any = SIZE) ->
     assert np.abs(np.diff(wanted, axis=1)).max() > 0.5  # something moved
 
 
+def counted(network: Any) -> list[int]:
+    """How many images each call of an encoder sees from now on."""
+    seen: list[int] = []
+    network.resnet_torch.register_forward_pre_hook(
+        lambda _, given: seen.append(len(given[0]))
+    )
+    return seen
+
+
 def tapir_answer(network: Any, frames: np.ndarray, frame: Any, xy: Any) -> Any:
     """What the official demonstration does; raster positions of the video."""
     height, width = frames.shape[1:3]
@@ -67,9 +76,11 @@ def test_tapir_gives_the_same_tracks(kind: type[TAPIR], tmp_path: Path) -> None:
     torch.save(network.state_dict(), path)
     with one_thread():
         adapter = kind(path, repo, device="cpu")
+        images = counted(adapter.network)
         frames = moving(FRAMES, SIZE)
         frame, xy = some_queries(9, FRAMES, SIZE)
         got = adapter.follow(clip_of(adapter, frames), frame, xy, backward=True)
+        assert sum(images) == FRAMES  # once each, for both directions
         tracks, visible = tapir_answer(network, frames, frame, xy)
     compare(kind.name, got.xy, tracks)
     assert (got.visible == visible).all()
@@ -111,9 +122,11 @@ def test_locotrack_gives_the_same_tracks(model_size: str, tmp_path: Path) -> Non
     torch.save({"state_dict": state, "epoch": 3}, path)
     with one_thread():
         adapter = LocoTrack(path, repo, model_size=model_size, device="cpu")
+        images = counted(adapter.network)
         frames = moving(FRAMES, SIZE)
         frame, xy = some_queries(9, FRAMES, SIZE)
         got = adapter.follow(clip_of(adapter, frames), frame, xy, backward=True)
+        assert sum(images) == FRAMES
         table = torch.from_numpy(np.column_stack([frame, xy[:, ::-1] + 0.5])).float()
         with torch.no_grad():
             out = network.inference(frames[None], table[None])

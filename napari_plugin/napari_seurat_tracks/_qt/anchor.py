@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
@@ -58,11 +59,12 @@ class AnchorWidget(QWidget):
         self.viewer = viewer
         self.picks: list[tuple[Any, int]] = []
         self.statements: list[Statement] = []
-        self._said_of: list[tuple[Any, list[Statement]]] = []
+        # of states that the session may let go
+        self._said_of: list[tuple[weakref.ref[Any], list[Statement]]] = []
         self.kind = QComboBox()
         for data, text in _KINDS.items():
             self.kind.addItem(text, data)
-        self.pick_button = QPushButton("Pick on the picture")
+        self.pick_button = QPushButton("Pick with clicks")
         self.pick_button.setCheckable(True)
         self.take_button = QPushButton("Take the selection")
         self.picked = QLabel()
@@ -144,8 +146,8 @@ class AnchorWidget(QWidget):
         self.work.started.connect(self._enable)
         self.work.ended.connect(self._enable)
         # a closed widget must not go on taking the viewer's clicks
-        turn, calls = self.picker._press, self.viewer.mouse_drag_callbacks
-        self.destroyed.connect(lambda: calls.remove(turn) if turn in calls else None)
+        picker = self.picker
+        self.destroyed.connect(lambda: picker.close())
 
     # -- what is shown ------------------------------------------------------------
 
@@ -155,7 +157,7 @@ class AnchorWidget(QWidget):
             self.statements, self._said_of = [], []
             self._clear_picks()
         for known, statements in self._said_of:
-            if known is ds:  # an undo or redo came back to it
+            if ds is not None and known() is ds:  # an undo or redo came back to it
                 self.statements = statements
         self._list()
         self._enable()
@@ -314,12 +316,22 @@ class AnchorWidget(QWidget):
                     "the tracks were changed meanwhile, so the scale no longer fits "
                     "and was left out: anchor again"
                 )
-            self._said_of.append((before, self.statements))
+            self._remember(before, self.statements)
             self.statements = statements
             how = change(before, out)
             said = "; ".join(map(str, statements))
             session.replace(out, f"anchored by {said}: {how}")
-            self._said_of.append((session.dataset, statements))
+            self._remember(session.dataset, statements)
             return how
 
         self.work.start(work, take, "anchoring")
+
+    def _remember(self, ds: xr.Dataset, statements: list[Statement]) -> None:
+        """Keep what is known of a state, for undo and redo."""
+        alive = [(ref, said) for ref, said in self._said_of if ref() is not None]
+        self._said_of = [*alive, (weakref.ref(ds), statements)]
+
+    def hideEvent(self, event: Any) -> None:  # Qt's name
+        """Take no clicks for a tool that nobody sees."""
+        self.pick_button.setChecked(False)
+        super().hideEvent(event)

@@ -24,11 +24,10 @@ from qtpy.QtWidgets import (
 
 from napari_seurat_tracks import estimate, lifting
 from napari_seurat_tracks._qt.layer_box import LayerBox
-from napari_seurat_tracks._qt.picking import MARKS
 from napari_seurat_tracks._qt.work import Work, sentence, warm_up
 from napari_seurat_tracks.layers_in import queries_of, video_of
-from napari_seurat_tracks.session import KEY, Session
-from napari_seurat_tracks.show import show_session
+from napari_seurat_tracks.session import KEY, PART, Session
+from napari_seurat_tracks.view import show_session
 from seurat_tracks.errors import SeuratTracksError, TrackerError
 
 if TYPE_CHECKING:
@@ -374,7 +373,7 @@ def _is_video(layer: Any) -> bool:
 
 
 def _is_points(layer: Any) -> bool:
-    shown = KEY in layer.metadata or layer.name == MARKS
+    shown = PART in layer.metadata or KEY in layer.metadata
     return isinstance(layer, Points) and not shown
 
 

@@ -108,6 +108,14 @@ class CurvePlot(FigureCanvasQTAgg):
             line.set_xdata([frame, frame])
         self.draw_idle()
 
+    def draw(self) -> None:
+        """Draw; a widget that is deleted meanwhile stays as it is."""
+        try:
+            super().draw()
+        except RuntimeError as error:
+            if "deleted" not in str(error):
+                raise
+
     def draw_idle(self) -> None:
         """Draw when there is time; matplotlib's own way outlives a deleted widget."""
         if self._redraw is not None and not self._redraw.isActive():

@@ -98,8 +98,9 @@ class Saver(QWidget):
         session = self.session
         if session is None:
             return
+        now = session.dataset  # what the person sees; edits may go on meanwhile
         self.work.start(
-            lambda say: save_session(session, path, overwrite=overwrite),
+            lambda say: save_session(session, path, overwrite=overwrite, ds=now),
             lambda where: f"saved to {where}",
             "saving",
         )

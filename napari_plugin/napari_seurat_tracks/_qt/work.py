@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QEvent, QObject, Signal
+from qtpy.QtCore import QEvent, QObject, QTimer, Signal
 from qtpy.QtWidgets import (
     QApplication,
     QHBoxLayout,
@@ -28,6 +28,10 @@ from seurat_tracks.interrupt import Interrupted, watched
 _log = logging.getLogger(__name__)
 
 _EVERY = 0.05  # seconds between two reports of progress
+
+GRACE = 1500
+"""Milliseconds that cancelled work has to reach a pause point; then the window waits
+no longer. An import, or one step of somebody's tracker, may take more."""
 
 
 @dataclass
@@ -82,6 +86,9 @@ class Work(QWidget):
         self._stop: threading.Event | None = None
         self._wire: _Wire | None = None
         self._then: Callable[[Any], Any] | None = None
+        self._giving_up = QTimer(self)
+        self._giving_up.setSingleShot(True)
+        self._giving_up.timeout.connect(self._give_up)
         self._show_running(False)
 
     @property
@@ -129,7 +136,7 @@ class Work(QWidget):
         self.bar.setFormat(what)
         self.say(f"{what} …")
         worker = create_worker(_run, function, stop, wire, _start_thread=False)
-        worker.returned.connect(self._end)
+        worker.returned.connect(lambda outcome: self._end(outcome, wire))
         self.started.emit()
         worker.start()
 
@@ -139,6 +146,12 @@ class Work(QWidget):
             self._stop.set()
             self.cancel_button.setEnabled(False)
             self.say("stopping …")
+            self._giving_up.start(GRACE)
+
+    def _give_up(self) -> None:
+        """Wait no longer for cancelled work; whatever comes of it is left out."""
+        if self._stop is not None and self._stop.is_set():
+            self._end(Outcome(cancelled=True), self._wire)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Stop when the window closes."""
@@ -159,7 +172,13 @@ class Work(QWidget):
             self.bar.setValue(round(done * min(1, 10_000 / total)))
         self.bar.setFormat(f"{what} %p%" if total else what)
 
-    def _end(self, outcome: Outcome) -> None:
+    def _end(self, outcome: Outcome, wire: _Wire | None) -> None:
+        if wire is None or wire is not self._wire:
+            return  # of work that nobody waits for any more
+        # it may go on a while, and has nothing to say
+        wire.progressed.disconnect(self._show_progress)
+        wire.said.disconnect(self.say)
+        self._giving_up.stop()
         stop, then = self._stop, self._then
         self._stop = self._then = self._wire = None
         self.window().removeEventFilter(self)

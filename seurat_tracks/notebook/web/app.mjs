@@ -307,10 +307,12 @@ export class Explorer {
       "+": () => this.stage.zoom(this.lastPane ?? "space", 1.2),
       "=": () => this.stage.zoom(this.lastPane ?? "space", 1.2),
       "-": () => this.stage.zoom(this.lastPane ?? "space", 1 / 1.2),
+      n: () => this.selectNext(1),
+      p: () => this.selectNext(-1),
       Escape: () => this.act("selection", []),
     }[event.key];
     // Lists and buttons keep the keys that they use themselves.
-    const theirs = native === "select" ? [" ", "ArrowUp", "ArrowDown", "Home", "End"] : [" "];
+    const theirs = native === "select" ? [" ", "ArrowUp", "ArrowDown", "Home", "End", "n", "p"] : [" "];
     if (!act || !meta || (native && native !== "range" && theirs.includes(event.key))) {
       if (native) event.stopPropagation();
       return;
@@ -319,6 +321,18 @@ export class Explorer {
     event.stopPropagation();
     act();
     this.redraw();
+  }
+
+  /** Select the next, or the previous, track that stands in this frame. */
+  selectNext(by) {
+    const { stage, state } = this;
+    const here = stage.heads("frame", state.frame).track;
+    if (!here.length) return;
+    const [now] = by > 0 ? state.selection.slice(-1) : state.selection;
+    // Tracks come in order, so the nearest one beyond the selected one is the next.
+    let k = by > 0 ? here.findIndex((row) => row > now) : here.findLastIndex((row) => row < now);
+    if (k < 0) k = by > 0 ? 0 : here.length - 1;
+    this.act("selection", [here[k]]);
   }
 
   close() {
@@ -330,5 +344,5 @@ export class Explorer {
 
 const HELP =
   "Track explorer. Space plays, left and right step through frames (with shift by ten), " +
-  "Home and End jump, plus and minus zoom, up and down turn the 3D view, Escape clears " +
-  "the selection.";
+  "Home and End jump, plus and minus zoom, up and down turn the 3D view, n and p select " +
+  "the next and the previous track, Escape clears the selection.";

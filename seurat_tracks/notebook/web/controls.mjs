@@ -70,7 +70,9 @@ export function showState(controls, state, meta) {
   const t = state.frame;
   const seconds = meta.seconds ? ` · ${meta.seconds[t].toFixed(2)} s` : "";
   const count = state.selection.length;
-  controls.now.textContent = `frame ${meta.times[t]}${seconds}${count ? ` · ${count} selected` : ""}`;
+  const one = count === 1 ? `: ${meta.ids[state.selection[0]].slice(0, 12)}` : "";
+  const chosen = count ? ` · ${count} selected${one}` : "";
+  controls.now.textContent = `frame ${meta.times[t]}${seconds}${chosen}`;
   controls.time.value = t;
   controls.time.setAttribute("aria-valuetext", `frame ${meta.times[t]}`);
   controls.rate.value = state.rate;

@@ -64,15 +64,20 @@ export class FlatDrawer {
         c.beginPath();
         c.arc(at[0], at[1], radius, 0, 2 * Math.PI);
         c.lineWidth = 1.2;
-        const rim = picked ? look.mark : look.rim;
         if (hollow) {
           c.strokeStyle = ink(points.colour, k, 1);
         } else {
           c.fillStyle = ink(points.colour, k, 1);
           c.fill();
-          c.strokeStyle = `rgba(${rim.slice(0, 3).map((v) => 255 * v)},${rim[3]})`;
+          c.strokeStyle = shade(look.rim);
         }
         c.stroke();
+        for (const [grown, colour] of picked ? [[1.8, look.rim], [0.8, look.mark]] : []) {
+          c.strokeStyle = shade(colour);
+          c.beginPath();
+          c.arc(at[0], at[1], radius + grown, 0, 2 * Math.PI);
+          c.stroke();
+        }
       }
     });
   }
@@ -95,6 +100,10 @@ export class FlatDrawer {
 function end(set, k) {
   const at = k * set.dim;
   return [set.ends[at], set.ends[at + 1], set.dim > 2 ? set.ends[at + 2] : 0];
+}
+
+function shade([r, g, b, a]) {
+  return `rgba(${255 * r},${255 * g},${255 * b},${a})`;
 }
 
 function ink(rgba, k, fade) {

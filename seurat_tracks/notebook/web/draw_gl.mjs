@@ -82,6 +82,7 @@ uniform vec4 uRing;   // rim of what is selected
 out vec2 vPlace;
 flat out vec4 vInk;   // colours times their opacity
 flat out vec4 vEdge;
+flat out vec4 vHalo;  // around the rim of what is selected, to stand out anywhere
 flat out vec2 vRadii; // outer one; inner one, negative for filled dots
 void main() {
   ivec2 at = texel(gl_VertexID >> 2);
@@ -99,7 +100,8 @@ void main() {
   vInk = vec4(ink.rgb, 1.0) * ink.a;
   vec4 rim = chosen > 0.5 ? uRing : uRim * vec4(1.0, 1.0, 1.0, hollow > 0.5 ? 0.0 : ink.a);
   vEdge = vec4(rim.rgb, 1.0) * rim.a;
-  vPlace = (corner() * 2.0 - 1.0) * (radius + 1.5);
+  vHalo = vec4(uRim.rgb, 1.0) * chosen;
+  vPlace = (corner() * 2.0 - 1.0) * (radius + 1.5 + chosen);
   gl_Position = vec4((a.xy / a.w * uSize * 0.5 + vPlace) / (uSize * 0.5), 0.0, 1.0);
 }`;
 
@@ -108,13 +110,16 @@ precision highp float;
 in vec2 vPlace;
 flat in vec4 vInk;
 flat in vec4 vEdge;
+flat in vec4 vHalo;
 flat in vec2 vRadii;
 out vec4 colour;
 void main() {
   float r = length(vPlace);
   float disc = clamp(vRadii.x - r, 0.0, 1.0);
-  float ring = clamp(vRadii.x + 1.0 - r, 0.0, 1.0) - disc;
-  colour = vInk * disc * clamp(r - vRadii.y, 0.0, 1.0) + vEdge * ring;
+  float rim = clamp(vRadii.x + 1.0 - r, 0.0, 1.0);
+  float halo = clamp(vRadii.x + 2.0 - r, 0.0, 1.0);
+  colour = vInk * disc * clamp(r - vRadii.y, 0.0, 1.0) + vEdge * (rim - disc)
+    + vHalo * (halo - rim);
 }`;
 
 /** Draws into a canvas that it shares with nothing else; throws without WebGL 2. */

@@ -22,7 +22,7 @@ export function readTheme(element, categories) {
     rim: [...back.map((b) => b / 255), 0.7],
     pick: dark ? "#f0e442" : "#d55e00",
     accent: dark ? "#56b4e9" : "#0072b2",
-    lines: dark ? categories.slice(0, 5) : ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#b07500"],
+    lines: dark ? categories.slice(0, 5) : ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#222222"],
     font: `13px ${family}`,
     small: `11px ${family}`,
   };

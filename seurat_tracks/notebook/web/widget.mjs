@@ -10,12 +10,14 @@ function render({ model, el }) {
   el.append(root);
   const waiting = new Map();
   const colours = new Map();
+  // Several views of one explorer hear all answers: each knows its own.
+  const own = Math.random().toString(36).slice(2);
   let serial = 0;
   let saving = 0;
 
   const ask = (question, within) =>
     new Promise((resolve, reject) => {
-      const id = `${Date.now()}-${serial++}`;
+      const id = `${own}-${serial++}`;
       const timer = within && setTimeout(() => {
         waiting.delete(id);
         reject(new Error("The kernel does not answer; it may be busy."));
@@ -31,6 +33,11 @@ function render({ model, el }) {
     clearTimeout(question.timer);
     if (message.error) question.reject(new Error(message.error));
     else question.resolve({ message, buffers });
+  };
+
+  const save = (name, value) => {
+    model.set(name, value);
+    model.save_changes();
   };
 
   const source = {
@@ -51,18 +58,21 @@ function render({ model, el }) {
       return buffers?.length ? bytesOf(buffers[0]) : null;
     },
     changed(name, value) {
-      model.set(name, value);
-      // While playing, the kernel hears of the frame a few times a second.
-      if (name !== "frame" || !app.state.playing) {
+      if (name === "frame" && app.state.playing) {
+        // The kernel hears of it a few times a second. Until then the model is left
+        // alone: the kernel's echo of an earlier frame would count as a change of a
+        // later one, and take the explorer back.
+        saving ||= setTimeout(() => {
+          saving = 0;
+          save("frame", model.get("meta").times[app.state.frame]);
+        }, 300);
+        return;
+      }
+      if (name === "frame") {
         clearTimeout(saving);
         saving = 0;
-        model.save_changes();
-      } else if (!saving) {
-        saving = setTimeout(() => {
-          saving = 0;
-          model.save_changes();
-        }, 300);
       }
+      save(name, value);
     },
   };
 
@@ -77,15 +87,18 @@ function render({ model, el }) {
     selection: [...model.get("selection")],
     picks: model.get("picks").map((p) => [...p]),
   });
+  let loaded = null;
   const load = () => {
+    loaded = model.get("meta");
     colours.clear();
     const buffers = Object.fromEntries(
       ["xy", "xyz", "depth", "sigma"].map((name) => [name, floats(model.get(name))]),
     );
     buffers.seen = bytesOf(model.get("seen"));
-    app.load(model.get("meta"), buffers, stateOf());
+    app.load(loaded, buffers, stateOf());
   };
   const follow = (name) => () => {
+    if (model.get("meta") !== loaded) return; // all of the state is read with new tracks
     const value = stateOf()[name];
     if (JSON.stringify(value) === JSON.stringify(app.state[name])) return;
     if (name === "frame") app.seek(value);
