@@ -113,6 +113,8 @@ def finish(ds: xr.Dataset, folder: Path, target: Path, backup: Path) -> None:
             f"{target}: files have gone from the unfinished store {folder}: "
             f"{', '.join(short)}. Begin anew, with resume=False (--restart)"
         )
+    for litter in folder.rglob("*.partial"):
+        litter.unlink()  # of a chunk in whose writing a process was killed
     _finish(folder)
     _swap(folder, target, backup)
 

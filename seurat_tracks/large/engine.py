@@ -121,9 +121,10 @@ def _on_workers(
                 result = lost(item)
             yield item, result
     except gone as error:
+        why = " ".join(str(error).split())[:200]
         raise LostWorkers(
-            f"the Dask scheduler or its workers went away ({type(error).__name__}: "
-            f"{str(error)[:200]})"
+            "the Dask scheduler or its workers went away "
+            f"({type(error).__name__}: {why})"
         ) from error
     finally:
         if client.status == "running":

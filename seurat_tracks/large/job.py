@@ -6,7 +6,9 @@ folder. Tracks and depth are read from the disk by the process that needs them.
 
 from __future__ import annotations
 
+import shutil
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -170,9 +172,18 @@ class Step:
     number: int = 0
 
     def __call__(self) -> str:
-        """Do it, and mark it done."""
-        _DO[self.name](self.job, self.number)
-        self.job.work.mark(self.mark)
+        """Do it, and mark it done, unless nobody waits for it any more."""
+        work = self.job.work
+        if work.left_over():
+            return self.mark
+        try:
+            _DO[self.name](self.job, self.number)
+        finally:
+            late = work.left_over()
+            if late:
+                work.sweep()
+        if not late:
+            work.mark(self.mark)
         return self.mark
 
     @property
@@ -209,7 +220,7 @@ def _learn(job: Job, _: int) -> None:
     fit = learn_source(ds, job.prepared(ds), source.at_tracks(ds), job.affine)
     assert scale.learns(source, job.anchor)
     path = job.work.folder / "fit.npy"
-    new = path.with_suffix(".new.npy")
+    new = path.with_name(f"fit.{uuid.uuid4().hex}.npy")
     np.save(new, fit.compute(scheduler=_SCHEDULER).values)
     new.replace(path)
 
@@ -254,12 +265,22 @@ def whole(job: Job) -> xr.Dataset:
 def _save_array(
     folder: Path, name: str, values: xr.DataArray, chunks: dict[str, int]
 ) -> None:
-    """Write one array as a store of its own."""
+    """Write one array as a store of its own, unless it is there: whole or not at all.
+
+    Others may read it from the moment that it is there.
+    """
     sizes = tuple(chunks.get(str(d), n) for d, n in values.sizes.items())
+    new = folder.with_name(f"{folder.name}.{uuid.uuid4().hex}.new")
     values.to_dataset(name=name).to_zarr(
-        folder,
+        new,
         mode="w",
         consolidated=False,
         zarr_format=3,
         encoding={name: {"chunks": sizes}},
     )
+    try:
+        new.rename(folder)
+    except OSError:
+        shutil.rmtree(new, ignore_errors=True)
+        if not folder.exists():
+            raise

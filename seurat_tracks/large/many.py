@@ -305,7 +305,9 @@ def _do(item: _Item) -> dict[str, Any]:
 
         if isinstance(error, Interrupted):
             raise
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = " ".join(str(error).split())
+        if not text or not isinstance(error, SeuratTracksError | OSError):
+            text = f"{type(error).__name__}: {text}"
         row = _row(item, "failed", seconds=round(time.perf_counter() - begin, 3))
         return {**row, "error": text}
     seconds = round(time.perf_counter() - begin, 3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from seurat_tracks.errors import StoreError
 from seurat_tracks.large.identity import digest
 
 _FACTS = "lift.json"
+_BEGUN = "begun"
 
 
 class Work:
@@ -34,6 +36,7 @@ class Work:
         self.target = target
         self.facts = facts
         self.key = digest(facts)
+        self.begun = ""
         self.folder = target.with_name(f".{target.name}.{self.key}.partial")
 
     @property
@@ -78,12 +81,25 @@ class Work:
                     "then to go on, or begin anew with resume=False (--restart), which "
                     "drops it"
                 )
-        (self.folder / "done").mkdir(parents=True, exist_ok=True)
-        facts = self.folder / _FACTS
-        if not facts.exists():
+        facts, begun = self.folder / _FACTS, self.folder / _BEGUN
+        if not (facts.exists() and begun.exists()):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            (self.folder / "done").mkdir(parents=True, exist_ok=True)
+            begun.write_text(uuid.uuid4().hex)
             new = facts.with_suffix(".new")
             new.write_text(json.dumps(self.facts, indent=1, sort_keys=True))
             new.replace(facts)
+        self.begun = begun.read_text()
+
+    def left_over(self) -> bool:
+        """Whether this lift has ended, or was begun anew, without this process.
+
+        A worker may still be at a step of which nobody waits for the result.
+        """
+        try:
+            return (self.folder / _BEGUN).read_text() != self.begun
+        except FileNotFoundError:
+            return True
 
     def locked(self) -> contextlib.AbstractContextManager[None]:
         """Keep other processes out of the target while this block runs.
@@ -94,6 +110,11 @@ class Work:
             If another process is lifting to this target now.
         """
         return alone_at(self.target, self.target.with_name(f".{self.target.name}.lock"))
+
+    def sweep(self) -> None:
+        """Delete what was written into the folder after it was removed."""
+        if not (self.folder / _FACTS).exists():
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def remove(self) -> None:
         """Delete the folder, and a replaced store whose deletion was cut short."""

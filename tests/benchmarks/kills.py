@@ -84,6 +84,16 @@ def content(folder: Path) -> str:
     return sha.hexdigest()
 
 
+def differences(one: Path, other: Path) -> list[str]:
+    """Files that are not the same in two folders, or in one alone."""
+    files = [
+        {p.relative_to(f): p.read_bytes() for p in f.rglob("*") if p.is_file()}
+        for f in (one, other)
+    ]
+    names = {*files[0], *files[1]}
+    return sorted(str(n) for n in names if files[0].get(n) != files[1].get(n))
+
+
 def lift(source: Path, target: Path, model: Path, client: Any = None) -> None:
     """Lift the small store, by the workers of a client or an address, if any."""
     import torch
@@ -235,21 +245,24 @@ def main() -> None:
             cluster,
         )
         make_store(bench.source)
-        for _ in range(2):  # the first loads the network
-            start = time.perf_counter()
-            lift(bench.source, bench.target, model)
-            bench.each = (time.perf_counter() - start) / bench.regions
-            right = content(bench.target)
-            shutil.rmtree(bench.target)
+        right = folder / "right.zarr"
+        lift(bench.source, right, model)  # loads the network
+        start = time.perf_counter()
+        lift(bench.source, bench.target, model)
+        bench.each = (time.perf_counter() - start) / bench.regions
+        shutil.rmtree(bench.target)
         kills: Counter[str] = Counter()
         repeated = lifts = 0
         while kills.total() < args.kills:
             kind = KINDS[lifts % len(KINDS)]
             killed, repeats = bench.disturbed(kind)
             lifts += 1
-            # workers whose asker was killed may still be about to end
-            if content(bench.target) != right:
-                raise SystemExit(f"a {kind} killed: other bytes; {dict(kills)} before")
+            other = differences(bench.target, right)
+            if other:
+                raise SystemExit(
+                    f"a {kind} killed: other bytes in {', '.join(other)}; before it "
+                    f"{dict(kills)}"
+                )
             shutil.rmtree(bench.target)
             kills[kind] += killed
             repeated += repeats

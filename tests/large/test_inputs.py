@@ -81,6 +81,11 @@ def test_two_inputs_with_one_name(folder: Path) -> None:
     (folder / "B.avi").write_bytes(b"")
     with pytest.raises(SeuratTracksError, match=r"B\.avi and .*b\.mp4 would both be"):
         read_inputs(folder)
+    again = folder / "c.csv"
+    with pytest.raises(SeuratTracksError, match=r"c\.csv is listed twice with the na"):
+        read_inputs(pd.DataFrame({"path": [again, folder / "d.zarr", again]}))
+    twice = pd.DataFrame({"path": [again, again], "name": [None, "other"]})
+    assert [i.name for i in read_inputs(twice)] == ["c", "other"]
     table = pd.DataFrame({"path": [folder / "b.mp4"], "name": ["../b"]})
     with pytest.raises(SeuratTracksError, match="cannot be the name"):
         read_inputs(table)

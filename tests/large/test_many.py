@@ -123,3 +123,39 @@ def test_what_is_refused_before_any_work(
         lift()
     with pytest.raises(StoreError, match="not a store of seurat-tracks"):
         lift(overwrite=True)
+
+
+def test_two_runs_on_one_folder_do_not_meet(
+    lift: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    met = []
+    real = many._lifted
+
+    def second(item: Any) -> Any:
+        if not met:
+            with pytest.raises(StoreError, match="another process") as caught:
+                lift()
+            met.append(caught)
+        return real(item)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(many, "_lifted", second)
+        lift()
+    assert met
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_whatever_happens_to_one_does_not_stop_the_others(
+    lift: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = many._lifted
+
+    def odd(item: Any) -> Any:
+        return real(item) if item.input.name != "table" else {}["no such key"]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(many, "_lifted", odd)
+        table = lift()
+    assert table["status"].tolist() == ["done", "failed", "done", "failed"]
+    assert table["error"][1] == "KeyError: 'no such key'"
+    assert lift()["status"].tolist() == ["was there", "done", "was there", "failed"]

@@ -46,8 +46,9 @@ def depth_at(n: int = 18, frames: int = 20) -> xr.DataArray:
         {"depth": "at"},
         {"depth": "maps", "anchor": "median"},
         {"depth": 2.0, "fuse": "chain"},
+        {"precision": "bfloat16"},
     ],
-    ids=["relative", "constant", "known", "at tracks", "maps", "chain"],
+    ids=["relative", "constant", "known", "at tracks", "maps", "chain", "bfloat16"],
 )
 def test_the_answer_is_that_of_lift3d(
     tracks: Path, tmp_path: Path, weights: Path, settings: dict[str, Any]
@@ -136,6 +137,63 @@ def test_an_interrupted_lift_goes_on_where_it_stopped(
     assert hidden(tmp_path) == []
 
 
+def test_halves_of_chunks_of_a_killed_process_do_not_stay(
+    lift: Any, tmp_path: Path, content: Any
+) -> None:
+    whole, out = lift(tmp_path / "whole.zarr"), tmp_path / "out.zarr"
+    with failing_after(2, KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
+        lift(out)
+    (partial,) = hidden(tmp_path)
+    # as zarr names a chunk while it is written
+    half = tmp_path / partial / "store" / "depth" / "c" / "1" / "0.0a1b.partial"
+    half.parent.mkdir(exist_ok=True)
+    half.write_bytes(b"half of it")
+    lift(out)
+    assert content(out) == content(whole)
+
+
+def test_a_step_that_comes_too_late_leaves_nothing(
+    lift: Any, tmp_path: Path, content: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = []
+    real = job.Step.__call__
+
+    def kept(step: job.Step) -> str:
+        steps.append(step)
+        return real(step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job.Step, "__call__", kept)
+        out = lift(tmp_path / "out.zarr")
+    before = content(out)
+    for step in steps:
+        step()  # the folder of the work has gone
+        step.job.work.sweep()
+    assert hidden(tmp_path) == []
+
+    # or was begun anew: what was done of another is not taken for this one's
+    with failing_after(0, KeyboardInterrupt()), pytest.raises(KeyboardInterrupt):
+        lift(out, overwrite=True)
+    (partial,) = hidden(tmp_path)
+    done = set((tmp_path / partial / "done").iterdir())
+    for step in steps:
+        step()
+    assert set((tmp_path / partial / "done").iterdir()) == done
+    lift(out, overwrite=True)
+    assert content(out) == before
+    assert hidden(tmp_path) == []
+
+
+def test_what_two_write_is_read_as_one(tmp_path: Path) -> None:
+    first = xr.DataArray(np.arange(6.0), dims="window")
+    job._save_array(tmp_path / "0.zarr", "places", first, {"window": 2})
+    chunk = next(p for p in (tmp_path / "0.zarr").rglob("c/*"))
+    before = chunk.stat().st_ino
+    job._save_array(tmp_path / "0.zarr", "places", first, {"window": 2})
+    assert chunk.stat().st_ino == before
+    assert [p.name for p in tmp_path.iterdir()] == ["0.zarr"]
+
+
 def test_a_full_disk_is_said_and_what_is_done_is_kept(
     lift: Any, tmp_path: Path, content: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -182,6 +240,30 @@ def test_other_settings_or_other_tracks_are_not_mixed(
     lift(out, resume=False, depth=3.0)
     assert hidden(tmp_path) == []
     assert content(out) == content(lift(tmp_path / "again.zarr", depth=3.0))
+
+
+def test_a_source_that_changes_meanwhile_is_noticed(
+    lift: Any, tracks: Path, tmp_path: Path, content: Any
+) -> None:
+    out = tmp_path / "out.zarr"
+    other = st.open(tracks).load()
+    other["xy"][0, 3] += 1
+    real = job.fill_tracks
+
+    def change(*args: Any) -> None:
+        if args[-1].start == 8:
+            other.seurat.save(tracks, overwrite=True)
+        real(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(job, "fill_tracks", change)
+        with pytest.raises(StoreError, match="was changed while it was lifted"):
+            lift(out)
+    assert not out.exists()
+    with pytest.raises(StoreError, match="other input"):
+        lift(out)
+    lift(out, resume=False)
+    assert content(out) == content(lift(tmp_path / "again.zarr"))
 
 
 def test_two_lifts_to_one_target_do_not_meet(lift: Any, tmp_path: Path) -> None:
@@ -236,6 +318,7 @@ def test_bad_input_is_refused_before_any_work(
     refused: list[tuple[type[Exception], str, dict[str, Any]]] = [
         (SeuratTracksError, "fuse", {"fuse": "magic"}),
         (SeuratTracksError, "iterations", {"iterations": 0}),
+        (SeuratTracksError, "precision", {"precision": "magic"}),
         (WeightsError, "no model", {"model": "nowhere"}),
         (WeightsError, "not available", {"device": "cuda:99"}),
         (DepthError, "no track", {"depth": {"nobody": 2.0}}),
