@@ -278,10 +278,11 @@ class Branch(nn.Module):
         for linear in (self.pair[0], self.pair[2]):
             weights, bias = cast(Tensor, linear.weight), cast(Tensor, linear.bias)
             y = F.gelu(torch.addmm(bias[:, None], weights, y.to(weights.dtype)))
-        y = y.unflatten(1, pairs.shape[1:])
+        y = raised = y.unflatten(1, pairs.shape[1:])
         w = weight.to(y.dtype)
-        y = y * w
-        raised = y + (w - 1.0)
+        if y.device.type != "cpu" or not bool(w.all()):
+            y = y * w
+            raised = y + (w - 1.0)  # the same as y where all are seen
         pooled = []
         for part in (slice(None, near), slice(near, None)):
             if w[part].shape[0] == 0:
