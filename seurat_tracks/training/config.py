@@ -138,9 +138,7 @@ class TrainConfig:
 # What the paper states (section 4.2), and, where it is silent, what CoTracker2's
 # published training code does, on which its numbers seem to rest: clip 10, beta2 0.999.
 PAPER = TrainConfig(
-    model=replace(
-        PRESETS["base"], heads=8, near=0, far=0, motions=0, iterations=4
-    ),
+    model=replace(PRESETS["base"], heads=8, near=0, far=0, motions=0, iterations=4),
     data="kubric",
     batch=8,
     support=576,
