@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Any
 
 from seurat_tracks import interrupt
@@ -109,7 +111,9 @@ def _on_workers(
 
     gone = (CancelledError, CommClosedError, KilledWorker)
     # pure=False: the same call may be made again after its files were removed
-    futures = {client.submit(work, item, pure=False): item for item in items}
+    futures = {
+        client.submit(_on_worker, work, item, pure=False): item for item in items
+    }
     try:
         for future in as_completed(list(futures), loop=client.loop):
             item = futures[future]
@@ -129,3 +133,38 @@ def _on_workers(
     finally:
         if client.status == "running":
             client.cancel(list(futures), force=True)
+
+
+def _on_worker(work: Callable[[Any], Any], item: Any) -> Any:
+    """Do one piece of work: what is sent to workers."""
+    with _graphs_here():
+        return work(item)
+
+
+_within = 0
+_entering = threading.Lock()
+_before: Any = None
+
+
+@contextmanager
+def _graphs_here() -> Iterator[None]:
+    """Compute graphs in the thread that asks for them, as long as any thread is within.
+
+    A task that sent one to its own scheduler would wait for a worker's thread, which it
+    may hold itself. Dask's setting is the whole process's: the last one out resets it.
+    """
+    import dask
+
+    global _within, _before
+    with _entering:
+        if not _within:
+            _before = dask.config.set(scheduler="synchronous")
+            _before.__enter__()
+        _within += 1
+    try:
+        yield
+    finally:
+        with _entering:
+            _within -= 1
+            if not _within:
+                _before.__exit__(None, None, None)

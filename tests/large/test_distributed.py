@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from seurat_tracks import workers
 from seurat_tracks.errors import SeuratTracksError, StoreError, WeightsError
 from tests.benchmarks import kills
 from tests.benchmarks.kills import CAMERA, content, lift, make_store
+from tests.benchmarks.large import make_store as make_large
 
 distributed = pytest.importorskip("distributed")
 
@@ -60,6 +63,34 @@ def test_lazy_lifting_with_a_client(client: Any, source: Path, weights: Path) ->
         .seurat.lift3d(model=weights, intrinsics=CAMERA, depth=10.0)
     )
     assert abs(out["xyz"].compute() - here["xyz"]).max() < 1e-4
+
+
+def test_one_thread_does_not_wait_for_itself(tmp_path: Path, weights: Path) -> None:
+    """A store that brings its support is read by tasks, as graphs of their own."""
+    make_large(tmp_path / "tracks.zarr", 8, 20, 12)
+    settings = {"model": weights, "intrinsics": CAMERA, "depth": 10.0}
+    there = partial(
+        st.lift_store, tmp_path / "tracks.zarr", tmp_path / "there.zarr", **settings
+    )
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address=":0"
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        lifting = Thread(target=there, daemon=True)
+        lifting.start()
+        lifting.join(120)
+        assert not lifting.is_alive()
+        assert set(client.run(_scheduler).values()) == {None}
+    st.lift_store(tmp_path / "tracks.zarr", tmp_path / "here.zarr", **settings)
+    assert content(tmp_path / "here.zarr") == content(tmp_path / "there.zarr")
+
+
+def _scheduler() -> Any:
+    import dask
+
+    return dask.config.get("scheduler", None)
 
 
 def test_many_with_a_client(
