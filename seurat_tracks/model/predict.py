@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -106,8 +108,11 @@ def predict_windows(
     tokens = batch_tokens(str(device))
     even = network.even_batches
     steps = bar(total=W * N, desc="lifting", unit="track window", progress=progress)
+    finished = 0
+    counting = threading.Lock()
 
-    def some_windows(part: np.ndarray, width: int) -> None:
+    def some_windows(part: np.ndarray, width: int, ended: threading.Event) -> None:
+        nonlocal finished
         state = network.encode_support(
             torch.from_numpy(support[part]).to(device),
             torch.from_numpy(support_visible[part]).to(device),
@@ -116,7 +121,9 @@ def predict_windows(
             answers=False,
         )
         for some in _batches(0, N, width, even):
-            pause_point("lifting", begin * N + len(part) * int(some[0]), W * N)
+            if ended.is_set():
+                return
+            pause_point("lifting", finished, W * N)
             tracks = np.moveaxis(points[some][:, frames[part]], 0, 1)
             there = seen[np.ix_(part, some)]
             answer = network.query(
@@ -126,25 +133,71 @@ def predict_windows(
             )[-1]
             ratio[np.ix_(part, some)] = answer.log_ratio.float().cpu().numpy()
             scale[np.ix_(part, some)] = answer.log_scale.float().cpu().numpy()
-            steps.update(len(part) * min(width, N - int(some[0])))
+            with counting:
+                new = len(np.unique(part)) * len(np.unique(some))
+                finished += new
+                steps.update(new)
 
-    begin = 0
-    with steps, torch.inference_mode():
-        while begin < W:
-            many = min(max(1, tokens // (K * max(M, 1))), W)
-            part = next(_batches(begin, W, many, even))
+    # one part a core is half as fast again as all cores on each product
+    threads = torch.get_num_threads() if device.type == "cpu" and not even else 1
+    left = np.arange(W)
+    with steps:
+        while len(left):
+            many = min(max(1, tokens // (K * max(M, 1))), len(left))
+            width = min(max(1, tokens // (K * many)), N)
+            parts = [left[i] for i in _batches(0, len(left), many, even)]
+            done = []
             try:
-                some_windows(part, min(max(1, tokens // (K * len(part))), N))
+                for part in _each(some_windows, parts, width, threads):
+                    done.append(part)
+                    if finished < W * N:
+                        pause_point("lifting", finished, W * N)
             except (MemoryError, RuntimeError) as error:
                 if not is_memory_error(error):
                     raise
-            else:
-                begin += many
-                continue
-            # out of the except clause, which would hold what has filled the memory
-            tokens = halve(str(device), tokens, K)
-            steps.n = begin * N
+            left = np.setdiff1d(left, np.concatenate([*done, left[:0]]))
+            if len(left):
+                # out of the except clause, which would hold what has filled the memory
+                tokens = halve(str(device), tokens, K)
+                finished = steps.n = (W - len(left)) * N
     return ratio, scale
+
+
+def _each(
+    work: Callable[[np.ndarray, int, threading.Event], None],
+    parts: list[np.ndarray],
+    width: int,
+    threads: int,
+) -> Iterator[np.ndarray]:
+    """Do the parts, each on one core, as many at once as there are threads.
+
+    Yields those that are done. When it ends, by an error or an interrupt too, no part
+    is worked on any more.
+    """
+    import torch
+
+    ended = threading.Event()
+    threads = min(threads, len(parts))
+    if threads <= 1:
+        for part in parts:
+            with torch.inference_mode():
+                work(part, width, ended)
+            yield part
+        return
+
+    def alone(part: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():  # which is each thread's own
+            work(part, width, ended)
+        return part
+
+    pool = ThreadPoolExecutor(threads, "windows", torch.set_num_threads, (1,))
+    try:
+        futures = [pool.submit(alone, part) for part in parts]
+        for future in as_completed(futures):
+            yield future.result()
+    finally:
+        ended.set()
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _batches(begin: int, end: int, size: int, even: bool) -> Iterator[np.ndarray]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -58,9 +59,14 @@ COUNTED = {
 
 
 def count(work: Callable[[], object]) -> float:
-    """1e9 operations of matrix products and attention."""
-    with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
-        work()
+    """1e9 operations of matrix products and attention, done in this thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with FlopCounterMode(display=False, custom_mapping=COUNTED) as counter:
+            work()
+    finally:
+        torch.set_num_threads(threads)
     return counter.get_total_flops() / 1e9
 
 
@@ -71,6 +77,13 @@ def clock(device: str) -> float:
     if device.startswith("cuda"):
         torch.cuda.synchronize()
     return time.perf_counter()
+
+
+def own_clock(device: str) -> float:
+    """Seconds of one core's work in this thread on the CPU, which does whole layers."""
+    if device == "cpu":
+        return time.thread_time()
+    return clock(device)
 
 
 def machine_rate(device: str, dtype: torch.dtype, size: int = 2048) -> float:
@@ -128,13 +141,15 @@ def measure(
 
     network = prepare(network, device, precision, False)
     operations = count(work)
+    threads = torch.get_num_threads() if device == "cpu" else 1
     inside: list[float] = []
+    began = threading.local()
 
     def begin(*_: Any) -> None:
-        inside.append(-clock(device))
+        began.at = own_clock(device)
 
     def end(*_: Any) -> None:
-        inside[-1] += clock(device)
+        inside.append((own_clock(device) - began.at) / threads)
 
     if compiled:
         network = prepare(network, device, precision, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,31 @@ def test_batches_change_nothing(tracks: Any, monkeypatch: pytest.MonkeyPatch) ->
             network.even_batches = even
             for a, b in zip(answer(network), whole, strict=True):
                 np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_threads_change_no_byte(tracks: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, answer = tracks
+    network = tiny()
+    monkeypatch.setitem(speed.TOKENS, "cpu", 700)
+    seen: set[int] = set()
+    real = network.query
+
+    def query(*args: Any) -> Any:
+        seen.add(threading.get_ident())
+        return real(*args)
+
+    monkeypatch.setattr(network, "query", query)
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(answer(network))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert len(seen) > 1
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 @pytest.mark.parametrize(
