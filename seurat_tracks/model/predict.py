@@ -138,12 +138,13 @@ def predict_windows(
                 finished += new
                 steps.update(new)
 
-    # one part a core is half as fast again as all cores on each product
+    # a tenth faster, for a sixth less work, than all cores on each product
     threads = torch.get_num_threads() if device.type == "cpu" and not even else 1
     left = np.arange(W)
     with steps:
         while len(left):
             many = min(max(1, tokens // (K * max(M, 1))), len(left))
+            many = math.ceil(len(left) / math.ceil(len(left) / many))  # alike
             width = min(max(1, tokens // (K * many)), N)
             parts = [left[i] for i in _batches(0, len(left), many, even)]
             done = []
