@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 COLUMNS = 5
+MOST_BYTES = 300_000
 REAL = ("kitchen", "libmv-01", "libmv-02", "libmv-03", "mocap", "joints-2", "joints-4")
 MEASURES = (
     ("mean |log depth ratio| over the window", 1e-4, 3),
@@ -103,11 +104,15 @@ def make_sheet(out: Path, motions: Motions | None) -> None:
 
 
 def save(fig: Figure, path: Path) -> None:
-    """Write a small file: 128 colours are enough."""
+    """Write a small file: 128 colours are enough, and sometimes fewer."""
     file = io.BytesIO()
     fig.savefig(file, dpi=75)
     plt.close(fig)
-    Image.open(file).convert("RGB").quantize(128).save(path, optimize=True)
+    image = Image.open(file).convert("RGB")
+    for colours in (128, 96, 64):
+        image.quantize(colours).save(path, optimize=True)
+        if path.stat().st_size <= MOST_BYTES:
+            return
 
 
 def window_measures(

@@ -61,6 +61,9 @@ def error_over_time(run: Run, path: Path) -> Path:
     axes.set_xlabel("frames since the query")
     axes.set_ylabel("mean |log(answer / true depth)|")
     axes.set_xscale("symlog", linthresh=10)
+    ticks = _plain_ticks(frames["bin"].min(), frames["bin"].max())
+    axes.set_xticks(ticks, [f"{t}" for t in ticks])
+    axes.set_xticks([], minor=True)
     axes.set_yscale("log")
     axes.set_ylim(bottom=1e-4)
     axes.legend(fontsize=8, loc="upper left")
@@ -191,6 +194,12 @@ def _coarse(offset: np.ndarray) -> np.ndarray:
         steps.append(round(1.15 * steps[-1]))
     edges = np.array(steps)
     return np.sign(offset) * edges[np.searchsorted(edges, np.abs(offset), "right") - 1]
+
+
+def _plain_ticks(low: int, high: int) -> list[int]:
+    """Give round numbers of frames between two, sparse enough to be read."""
+    up = [0, *(step * 10**power for power in range(6) for step in (1, 2, 5))]
+    return sorted({t for u in up for t in (-u, u) if low <= t <= high})
 
 
 def _figure(

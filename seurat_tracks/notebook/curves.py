@@ -81,7 +81,8 @@ def plot_depth(
         Half width of the bands, in standard errors; 0 for none.
     truth
         True tracks with ``depth`` or ``xyz``, by the same ids and frame numbers, drawn
-        in black; relative where the answer is.
+        in black, each with a dot of its track's colour at its end; relative where the
+        answer is.
     seconds
         Draw over ``seconds``, not over frame numbers.
     ax
@@ -131,7 +132,7 @@ def plot_depth(
         ax.set_ylabel(label_of_depth(units_of(ds)))
     if legend:
         note = _about_bands(curves, sigmas)
-        ax.legend(fontsize="small", title=note, title_fontsize="small")
+        _legend(ax, note)
     return ax
 
 
@@ -198,7 +199,7 @@ def plot_scale(
     )
     if legend:
         note = _about_bands(curves, sigmas) if metric else "relative: no metres"
-        ax.legend(fontsize="small", title=note, title_fontsize="small")
+        _legend(ax, note)
     return ax
 
 
@@ -341,7 +342,21 @@ def _draw_truth(
         if relative:  # meets the answer where that is 1, or where it begins
             at = _reference(part, i, curve.seen & np.isfinite(line))
             line = line * (curve.value[at] / line[at])
-        ax.plot(when, line, color="black", lw=0.9, label="truth" if i == 0 else None)
+        name = "truth" if len(ids) == 1 else "truth (dot: of which track)"
+        ax.plot(when, line, color="black", lw=0.9, label=name if i == 0 else None)
+        known = np.flatnonzero(np.isfinite(line))
+        if len(known) and len(ids) > 1:  # black lines alone do not say whose they are
+            ax.plot(
+                when[known[-1]],
+                line[known[-1]],
+                ls="none",
+                marker="o",
+                ms=4.5,
+                mew=0.8,
+                color=_look(i)[0],
+                mec="black",
+                zorder=3,
+            )
 
 
 def _reference(part: xr.Dataset, i: int, usable: np.ndarray) -> int:
@@ -418,6 +433,10 @@ def _room(ax: Axes, curves: Sequence[Curve], sigmas: float) -> None:
     # what hardly changes must not fill the picture with its noise
     room = max(0.05 * (high - low), 0.02 * abs(high))
     ax.set_ylim(low - room, high + room)
+
+
+def _legend(ax: Axes, note: str) -> None:
+    ax.legend(fontsize="small", title=note, title_fontsize="small", alignment="left")
 
 
 def _about_bands(curves: Sequence[Curve], sigmas: float) -> str:

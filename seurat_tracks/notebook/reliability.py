@@ -95,10 +95,10 @@ def plot_reliability(
     ax.plot(promised, found, color=colour, label=name)
     ax.plot([erf(k / sqrt(2)) for k in (1, 2)], share, "o", color=colour, ms=5)
     ax.set_xlim(0, 1.02)
-    ax.set_ylim(0, 1.25)
-    ax.set_yticks(np.linspace(0, 1, 6))
+    ax.set_ylim(0, 1.02)
     ax.set_aspect("equal")
     ax.set_xlabel("share of the truth that the error bar promises to hold")
     ax.set_ylabel("share that it holds")
-    ax.legend(fontsize="small", loc="upper left")
+    # above the axes: every corner inside may hold a curve
+    ax.legend(fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), frameon=False)
     return ax

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from seurat_tracks.evaluation.report_pictures import COLOURS
 from seurat_tracks.evaluation.rows import Case
 from seurat_tracks.evaluation.virtual import _scene
 from seurat_tracks.scenes.generate import SceneConfig, make_scenes
@@ -107,8 +108,11 @@ def draw_drift(all_: Errors, path: Path) -> None:
     say(f"growth with time, windows over chain: {slopes[2] / slopes[1]:.2f}")
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
     names = ("depth stays constant", 'fuse="chain" (the paper)', 'fuse="windows"')
-    for name, column in zip(names, zip(*rows, strict=True), strict=True):
-        axes.plot(middle, column, "o-", label=name)
+    colours = ("black", COLOURS[1], COLOURS[0])
+    for name, colour, column in zip(
+        names, colours, zip(*rows, strict=True), strict=True
+    ):
+        axes.plot(middle, column, "o-", color=colour, label=name)
     axes.set(
         xlabel="frames from the track's reference",
         ylabel="mean error of log depth ratio",
@@ -126,12 +130,16 @@ def draw_reliability(all_: Errors, path: Path) -> None:
     say(f"inside 1 sigma {(ratio <= 1).mean():.3f}, 2 sigma {(ratio <= 2).mean():.3f}")
     figure, axes = plt.subplots(figsize=(4.5, 4.5), layout="constrained")
     axes.plot(normal, normal, "k:", label="normal errors")
-    axes.plot(normal, inside, "-", label="measured")
+    axes.plot(normal, inside, "-", color=COLOURS[1], label="measured")
     for k in (1, 2):
         at = float(normal[10 * k])
-        axes.plot(at, inside[10 * k], "o", color="C0")
+        axes.plot(at, inside[10 * k], "o", color=COLOURS[1])
         axes.annotate(
-            f"{k} sigma", (at, inside[10 * k]), (5, -12), textcoords="offset points"
+            f"{k} sigma",
+            (at, inside[10 * k]),
+            (-6, 6),
+            textcoords="offset points",
+            ha="right",
         )
     axes.set(xlabel="share expected inside", ylabel="share found inside")
     axes.legend()

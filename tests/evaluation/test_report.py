@@ -19,6 +19,7 @@ from seurat_tracks.evaluation.report import (
     average_over_sources,
     write_report,
 )
+from seurat_tracks.evaluation.report_pictures import _plain_ticks
 from seurat_tracks.evaluation.sources import tapvid3d_clips
 from tests.fixtures.tapvid3d_folder import make_folder
 
@@ -149,6 +150,11 @@ def test_blocks(tmp_path: Path) -> None:
     assert "<h1>A &lt; B</h1>" in page
     assert "<td>&lt;c&gt;</td>" in page
     assert "data:image/png;base64,cG5n" in page
+
+
+def test_ticks_are_round_numbers_of_frames() -> None:
+    assert _plain_ticks(0, 29) == [0, 1, 2, 5, 10, 20]
+    assert _plain_ticks(-5, 120) == [-5, -2, -1, 0, 1, 2, 5, 10, 20, 50, 100]
 
 
 def test_failures_are_in_the_report(tmp_path: Path) -> None:

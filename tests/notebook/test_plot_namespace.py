@@ -152,6 +152,18 @@ class TestDepth:
         answer = ax.lines[0].get_ydata()
         np.testing.assert_allclose(truth.get_ydata(), answer, rtol=1e-4)
 
+    def test_each_truth_ends_in_a_dot_of_its_tracks_colour(self, lifted, ax):
+        ids = lifted.track.values[:2].tolist()
+        lifted.seurat.plot.depth(ids, truth=lifted, ax=ax)
+        answers = [ln for ln in ax.lines if str(ln.get_label()).startswith("track")]
+        dots = [ln for ln in ax.lines if ln.get_markeredgecolor() == "black"]
+        dots = [ln for ln in dots if ln.get_marker() == "o"]
+        colours = [line.get_color() for line in answers]
+        assert [dot.get_markerfacecolor() for dot in dots] == colours
+        last = lifted.depth.sel(track=ids).ffill("time").isel(time=-1)
+        ends = [float(dot.get_ydata()[0]) for dot in dots]
+        np.testing.assert_allclose(ends, last.values, rtol=1e-6)
+
     def test_ratio_needs_no_scale(self, lifted, ax):
         plot_depth(lifted.drop_vars(["depth", "xyz", "scale"]), [70], ratio=True, ax=ax)
         expected = np.exp(lifted["log_depth_ratio"].sel(track=70).values)
