@@ -144,9 +144,16 @@ def predict_windows(
     with steps:
         while len(left):
             many = min(max(1, tokens // (K * max(M, 1))), len(left))
-            many = math.ceil(len(left) / math.ceil(len(left) / many))  # alike
+            pieces = math.ceil(len(left) / many)
+            if pieces > 1:
+                # even, for two cores; by the number of cores, last digits would change
+                pieces = min(2 * math.ceil(pieces / 2), len(left))
+            many = math.ceil(len(left) / pieces)
             width = min(max(1, tokens // (K * many)), N)
-            parts = [left[i] for i in _batches(0, len(left), many, even)]
+            if even:
+                parts = [left[i] for i in _batches(0, len(left), many, even)]
+            else:
+                parts = np.array_split(left, pieces)
             done = []
             try:
                 for part in _each(some_windows, parts, width, threads):

@@ -15,10 +15,11 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
-TOKENS = {"cpu": 16_000, "mps": 50_000, "cuda": 400_000}
+TOKENS = {"cpu": 24_000, "mps": 50_000, "cuda": 400_000}
 """Pairs of point and frame in one pass of the network, by device; bounds its memory.
 
-On the CPU small passes are faster: their arrays stay in the heap and in the cache.
+On the CPU small passes are faster, as their arrays stay in the heap and in the cache,
+until threads wait for each other between many short steps.
 """
 
 _SHORT = ("can't allocate memory", "not enough memory", "out of memory")
