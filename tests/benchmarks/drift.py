@@ -48,9 +48,9 @@ def say(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
-def draw_cases(scenes: int, frames: int) -> list[Case]:
+def draw_cases(scenes: int, frames: int, seed: int = SEED) -> list[Case]:
     """Draw scenes; every second one is spoiled."""
-    generator = torch.Generator().manual_seed(SEED)
+    generator = torch.Generator().manual_seed(seed)
     made = make_scenes(
         scenes, SceneConfig(frames=frames, support=80, queries=80), generator
     )
