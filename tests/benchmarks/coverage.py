@@ -4,9 +4,9 @@
         [--seed 20000]
 
 Draws as many scenes of every length, half of them with exact tracks and half spoiled as
-trackers err, and counts all observations but those of the reference frame. Choose a seed
-on which nothing was chosen. The last lines leave out one scene at a time, which says by
-how much the draw matters.
+trackers err, and counts all observations but those of the reference frame. Choose a
+seed on which nothing was chosen. The errors of the shares are those of leaving out one
+scene at a time: they say by how much the draw matters.
 """
 
 from __future__ import annotations
