@@ -146,8 +146,9 @@ def predict_windows(
             many = min(max(1, tokens // (K * max(M, 1))), len(left))
             pieces = math.ceil(len(left) / many)
             if pieces > 1:
-                # even, for two cores; by the number of cores, last digits would change
-                pieces = min(2 * math.ceil(pieces / 2), len(left))
+                # as many for each of two cores; not by how many there are, which would
+                # change last digits
+                pieces = min(pieces + pieces % 2, len(left))
             many = math.ceil(len(left) / pieces)
             width = min(max(1, tokens // (K * many)), N)
             if even:

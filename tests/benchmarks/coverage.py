@@ -15,6 +15,7 @@ import argparse
 
 import numpy as np
 
+from seurat_tracks.evaluation.virtual import HELD_OUT
 from tests.benchmarks.drift import draw_cases, measure, say
 
 
@@ -50,10 +51,9 @@ def main() -> None:
     kinds: dict[str, list[np.ndarray]] = {"exact": [], "spoiled": []}
     for i, frames in enumerate(args.frames):
         for b, case in enumerate(
-            draw_cases(args.scenes, frames, 2**41 + args.seed + i)
+            draw_cases(args.scenes, frames, HELD_OUT + args.seed + i)
         ):
-            found = measure(case)
-            ratio = found.windows / np.maximum(found.sigma, 1e-9)
+            ratio = measure(case).in_sigma()
             kind = ("exact", "spoiled")[b % 2]
             kinds[kind].append(ratio)
             one, two = shares(ratio)

@@ -42,6 +42,10 @@ class Errors(NamedTuple):
     chain: np.ndarray
     sigma: np.ndarray
 
+    def in_sigma(self) -> np.ndarray:
+        """Errors of windows in units of sigma."""
+        return self.windows / np.maximum(self.sigma, 1e-9)
+
 
 def say(line: str) -> None:
     """Write a line of the table."""
@@ -124,7 +128,7 @@ def draw_drift(all_: Errors, path: Path) -> None:
 def draw_reliability(all_: Errors, path: Path) -> None:
     """Plot and print the share of errors inside multiples of sigma."""
     times = np.linspace(0, 3, 31)
-    ratio = all_.windows / np.maximum(all_.sigma, 1e-9)
+    ratio = all_.in_sigma()
     inside = [(ratio <= k).mean() for k in times]
     normal = torch.erf(torch.from_numpy(times) / 2**0.5).numpy()
     say(f"inside 1 sigma {(ratio <= 1).mean():.3f}, 2 sigma {(ratio <= 2).mean():.3f}")
