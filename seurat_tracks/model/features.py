@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seurat_tracks.model.rigid import FOCAL, RigidMotion, RigidPoints
-from seurat_tracks.model.views import NEAREST, turn_vector
+from seurat_tracks.model.rigid import FOCAL, RigidPoints
+from seurat_tracks.model.views import NEAREST, RigidMotion, turn_vector
 
 POINT_CHANNELS = 34
 PAIR_CHANNELS = 12

@@ -27,12 +27,8 @@ from seurat_tracks.model.features import (
     point_features,
     rigid_features,
 )
-from seurat_tracks.model.rigid import (
-    RigidMotion,
-    moves_otherwise,
-    solve_motion,
-    solve_points,
-)
+from seurat_tracks.model.rigid import moves_otherwise, solve_motion, solve_points
+from seurat_tracks.model.views import RigidMotion
 
 SMALLEST = 3e-4
 """Least Laplace scale of an error, natural-log units: nothing is known better."""

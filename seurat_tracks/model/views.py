@@ -8,16 +8,34 @@ last.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from seurat_tracks.model.rigid import RigidMotion
-
 NEAREST = 0.05
 """Points come no nearer than this share of the typical depth."""
+
+
+class RigidMotion(NamedTuple):
+    """Motion of a rigid thing before the camera, per window.
+
+    Attributes
+    ----------
+    turn : Tensor (B, T, 3, 3)
+        Rotation from the first frame's camera to frame t's; identity at t = 0.
+    shift : Tensor (B, T, 3)
+        Translation after it, in typical depths; zero at t = 0.
+    log_focal : Tensor (B,)
+        Focal length, half longer sides.
+    noise : Tensor (B,)
+        Size of the residuals of the points that fit, normalised.
+    """
+
+    turn: Tensor
+    shift: Tensor
+    log_focal: Tensor
+    noise: Tensor
 
 
 class View(NamedTuple):
