@@ -27,6 +27,7 @@ from seurat_tracks.model.adjust import (
     descend,
     limited,
     misfit,
+    take,
     take_motion,
     weights,
 )
@@ -54,8 +55,12 @@ TURN_SPREAD, SHIFT_SPREAD, DEPTH_SPREAD = 0.35, 0.5, 1.3
 TOO_FAR = 2.5
 """A point whose residual is beyond so many times the noise moves by itself."""
 
-TURNED_OVER = 0.8
-"""The start from mirrored depths must leave at most so much of the misfit to win."""
+MIRRORED = ((-1.0, 1.0), (0.0, 0.0))
+"""How later descents start from what was found: factors on the shift across the view
+and along it. A camera that only turns says little of its lens, so that starts anew."""
+
+FAR_BETTER = 0.8
+"""A later descent must leave at most so much of the misfit to win."""
 
 
 class RigidPoints(NamedTuple):
@@ -91,11 +96,12 @@ def solve_motion(
 ) -> RigidMotion:
     """Fit one rigid motion to a window, whatever the depths of its points.
 
-    It starts from no motion and equal depths (`adjust.descend`), weights narrowing
-    from the size of the motion to the noise. Turning one way about points and turning
-    the other way about their mirror image look nearly alike (Necker's reversal), so
-    that a descent may end in the wrong one: a second one starts from the mirror image
-    of what the first found, and wins where it fits far better.
+    Three descents (`adjust.descend`), weights narrowing in each from the size of the
+    motion to the noise. The first starts from no motion and equal depths. Points and
+    their mirror image in depth look nearly alike when the camera goes the other way
+    (Necker's reversal), so that it may end in the wrong one: the second starts from the
+    mirror image of what was found, and the third from mirrored depths before a camera
+    that turns alone. Either wins where it fits far better.
 
     Parameters
     ----------
@@ -109,7 +115,7 @@ def solve_motion(
     only : bool Tensor (B, M), optional
         Points that count.
     steps
-        Steps of each of the two descents.
+        Steps of each descent.
 
     Returns
     -------
@@ -136,24 +142,33 @@ def solve_motion(
         centre,
     )
     place, motion = descend(xy, count, place, motion, prior, steps)
-    other = _mirrored(motion)._replace(noise=noise)
-    swapped = torch.cat([xy[:, :, 0], -place[:, 2:]], 1)
-    swapped, other = descend(xy, count, swapped, other, prior, steps)
-    # judged by one noise, or the one that gave up on more points would win
-    least = torch.minimum(motion.noise, other.noise).clamp_min(2 * QUIETEST)
-    first, second = (
+    for aside, ahead in MIRRORED:
+        mirrored = torch.cat([xy[:, :, 0], -place[:, 2:]], 1)
+        shift = motion.shift * xy.new_tensor([aside, aside, ahead])
+        lens = motion.log_focal if ahead else centre
+        start = RigidMotion(motion.turn, shift, lens, noise)
+        found = descend(xy, count, mirrored, start, prior, steps)
+        better = _fits_far_better(xy, count, prior, found, (place, motion))
+        place = take(better, found[0], place)
+        motion = take_motion(better, found[1], motion)
+    return motion
+
+
+def _fits_far_better(
+    xy: Tensor,
+    count: Tensor,
+    prior: Prior,
+    new: tuple[Tensor, RigidMotion],
+    old: tuple[Tensor, RigidMotion],
+) -> Tensor:
+    """Windows (B,) that a fit explains far better than another does."""
+    # under one noise, or the fit that gave up on more points would win
+    noise = torch.minimum(new[1].noise, old[1].noise).clamp_min(2 * QUIETEST)
+    ours, theirs = (
         misfit(image(look(p, m), m.log_focal) - xy, count, p, m, prior)
-        for p, m in (
-            (place, motion._replace(noise=least)),
-            (swapped, other._replace(noise=least)),
-        )
+        for p, m in ((p, m._replace(noise=noise)) for p, m in (new, old))
     )
-    return take_motion(second < TURNED_OVER * first, other, motion)
-
-
-def _mirrored(motion: RigidMotion) -> RigidMotion:
-    """Shift the other way across the view; points mirrored in depth move alike."""
-    return motion._replace(shift=motion.shift * motion.shift.new_tensor([-1, -1, 1]))
+    return ours < FAR_BETTER * theirs
 
 
 def _points_last(xy: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
