@@ -45,7 +45,7 @@ def depth_ratio(
         Tracks: ``xy`` (track, time, coord) pixels and ``visible`` (track, time); with
         ``support_xy`` and ``support_visible`` where a video was at hand. Without
         them, support is drawn from the tracks themselves. The attribute
-        ``intrinsics``, unless assumed, tells the network the focal length.
+        ``intrinsics``, unless assumed, tells the network the camera.
     model
         Shipped weights by name, "auto" for the best of them, or a path; see
         `seurat_tracks.model.pretrained.find_weights`.

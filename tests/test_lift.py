@@ -469,3 +469,23 @@ def test_a_device_is_used_by_one_thread_at_a_time() -> None:
         alone_on("cuda:1").release()
         with alone_on("cpu"), alone_on("cpu"):
             pass
+
+
+def test_a_stated_camera_moves_its_principal_point_to_the_centre():
+    ds = dataset(scene("walk"))
+    square = ds.assign_attrs(intrinsics=[500.0, 500.0, 319.5, 239.5])
+    # the same rays through a camera with other pixels, cut out of a larger picture
+    stretch, moved = np.array([0.8, 1.25]), np.array([60.0, -35.0])
+    cropped = ds.assign_attrs(
+        intrinsics=[400.0, 625.0, 319.5 * 0.8 + 60, 239.5 * 1.25 - 35]
+    )
+    cropped.attrs["frame_size"] = [700, 700]
+    for name in ("xy", "support_xy"):
+        cropped[name] = (ds[name] * stretch + moved).astype(np.float32)
+    want = square.seurat.depth_ratio(progress=False)["log_depth_ratio"].values
+    got = cropped.seurat.depth_ratio(progress=False)["log_depth_ratio"].values
+    np.testing.assert_allclose(got, want, atol=2e-3)
+    without = cropped.copy()
+    del without.attrs["intrinsics"]
+    lost = without.seurat.depth_ratio(progress=False)["log_depth_ratio"].values
+    assert np.nanmean(np.abs(lost - want)) > 5 * np.nanmean(np.abs(got - want))

@@ -19,8 +19,15 @@ if TYPE_CHECKING:
     from seurat_tracks.model.network import SeuratNetwork
 
 
-def normalise(xy: np.ndarray, frame_size: tuple[int, int]) -> np.ndarray:
+def normalise(
+    xy: np.ndarray,
+    frame_size: tuple[int, int],
+    intrinsics: tuple[float, float, float, float] | None = None,
+) -> np.ndarray:
     """Pixels to the network's coordinates: centre 0, half the longer side 1.
+
+    The network takes the centre for the principal point, and pixels for square. Where
+    the camera is known, positions are moved to where a camera like that would see them.
 
     Parameters
     ----------
@@ -28,6 +35,8 @@ def normalise(xy: np.ndarray, frame_size: tuple[int, int]) -> np.ndarray:
         Pixels, pixel centres at integers.
     frame_size
         Width and height of the frame.
+    intrinsics
+        fx, fy, cx, cy in pixels, where they are known.
 
     Returns
     -------
@@ -35,7 +44,15 @@ def normalise(xy: np.ndarray, frame_size: tuple[int, int]) -> np.ndarray:
     """
     width, height = frame_size
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    return ((xy - centre) / (max(width, height) / 2)).astype(np.float32)
+    unit = np.full(2, max(width, height) / 2)
+    if intrinsics is not None:
+        centre = np.array(intrinsics[2:])
+        unit = unit * np.array(intrinsics[:2]) / _focal(intrinsics)
+    return ((xy - centre) / unit).astype(np.float32)
+
+
+def _focal(intrinsics: tuple[float, float, float, float]) -> float:
+    return math.sqrt(intrinsics[0] * intrinsics[1])
 
 
 def predict_windows(
@@ -47,7 +64,7 @@ def predict_windows(
     support_visible: np.ndarray,
     frame_size: tuple[int, int],
     *,
-    focal: float | None = None,
+    intrinsics: tuple[float, float, float, float] | None = None,
     iterations: int | None = None,
     progress: bool | None = False,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -67,8 +84,8 @@ def predict_windows(
     support_visible : bool array (W, M, K)
     frame_size
         Width and height of the frame.
-    focal
-        Focal length in pixels, where it is known.
+    intrinsics
+        fx, fy, cx, cy in pixels, where they are known.
     iterations
         Refinement passes; the network's own number by default.
     progress
@@ -98,13 +115,15 @@ def predict_windows(
     support_xy, support_visible = support_xy[:, :M], support_visible[:, :M]
     W, _, K = support_visible.shape
     N = len(xy)
-    points = normalise(xy, frame_size)
-    support = normalise(support_xy, frame_size)
+    points = normalise(xy, frame_size, intrinsics)
+    support = normalise(support_xy, frame_size, intrinsics)
     frames = np.maximum(plan.frames, 0)
     seen = np.moveaxis(visible[:, frames], 0, 1) & (plan.frames >= 0)[:, None]
     ratio = np.zeros((W, N, K), np.float32)
     scale = np.zeros((W, N, K), np.float32)
-    log_focal = math.log(focal / (max(frame_size) / 2)) if focal else math.nan
+    log_focal = math.nan
+    if intrinsics is not None:
+        log_focal = math.log(_focal(intrinsics) / (max(frame_size) / 2))
     tokens = batch_tokens(str(device))
     even = network.even_batches
     steps = bar(total=W * N, desc="lifting", unit="track window", progress=progress)

@@ -8,7 +8,7 @@ finds every point's depth, each by itself. What fits badly moves by another moti
 the network is told how badly.
 
 Units: normalised image coordinates, and depth in units of a typical first depth, so
-that priors need no metres. Everything is batched over windows B and runs in float32.
+that priors need no metres. Everything is batched over windows B.
 """
 
 from __future__ import annotations
@@ -59,6 +59,12 @@ MIRRORED = ((-1.0, 1.0), (0.0, 0.0))
 """How later descents start from what was found: factors on the shift across the view
 and along it. A camera that only turns says little of its lens, so that starts anew."""
 
+ENOUGH = 128
+"""Points that tell the descents apart; all of them are fitted in the end."""
+
+SLANT = 0.618
+"""Slope of the line along which points are spread; no grid is aligned with it."""
+
 FAR_BETTER = 0.8
 """A later descent must leave at most so much of the misfit to win."""
 
@@ -93,15 +99,17 @@ def solve_motion(
     log_focal: Tensor | None = None,
     only: Tensor | None = None,
     steps: int = 10,
+    last_steps: int = 5,
 ) -> RigidMotion:
     """Fit one rigid motion to a window, whatever the depths of its points.
 
-    Three descents (`adjust.descend`), weights narrowing in each from the size of the
-    motion to the noise. The first starts from no motion and equal depths. Points and
-    their mirror image in depth look nearly alike when the camera goes the other way
-    (Necker's reversal), so that it may end in the wrong one: the second starts from the
-    mirror image of what was found, and the third from mirrored depths before a camera
-    that turns alone. Either wins where it fits far better.
+    Three descents (`adjust.descend`) on some of the points, weights narrowing in each
+    from the size of the motion to the noise. The first starts from no motion and equal
+    depths. Points and their mirror image in depth look nearly alike when the camera
+    goes the other way (Necker's reversal), so that it may end in the wrong one: the
+    second starts from the mirror image of what was found, and the third from mirrored
+    depths before a camera that turns alone. Either wins where it fits far better. Last
+    steps fit the winner to all points.
 
     Parameters
     ----------
@@ -114,44 +122,94 @@ def solve_motion(
         Log focal length in half longer sides; NaN where unknown.
     only : bool Tensor (B, M), optional
         Points that count.
-    steps
-        Steps of each descent.
+    steps, last_steps
+        Steps of each descent, and with all points.
 
     Returns
     -------
     RigidMotion
         No motion where no point is seen.
     """
-    B, M, T, _ = xy.shape
-    xy, count = _points_last(xy, visible)
+    given = xy.dtype
+    # in single precision, rounding alone decides which descent ends where
+    exact = given if xy.device.type == "mps" else torch.float64
+    xy, scale = xy.to(exact), scale.to(exact)
     if only is not None:
-        count = count * only[:, None].to(xy.dtype)
+        visible = visible & only[..., None]
+    prior = _prior(xy, log_focal)
+    few = _spread(xy, visible) if xy.shape[1] > ENOUGH else None
+    place, motion = _best_start(
+        *_points_last(*(xy, visible) if few is None else _pick(xy, visible, few)),
+        scale.clamp_min(5 * QUIETEST),
+        prior,
+        steps,
+    )
+    if few is not None:
+        place = solve_points(xy, visible, scale, motion).place.mT
+    xy, count = _points_last(xy, visible)
+    motion = descend(xy, count, place, motion, prior, last_steps)[1]
+    return RigidMotion(*(part.to(given) for part in motion))
+
+
+def _prior(xy: Tensor, log_focal: Tensor | None) -> Prior:
+    """Say what is known of every window (B) before its points are looked at."""
+    B = len(xy)
     centre, tight = xy.new_full((B,), FOCAL), xy.new_full((B,), FOCAL_SPREAD**-2)
     if log_focal is not None:
         known = log_focal.isfinite()
-        centre = torch.where(known, log_focal, centre)
+        centre = torch.where(known, log_focal.to(xy.dtype), centre)
         tight = torch.where(known, FOCAL_KNOWN**-2, tight)
-    still = torch.eye(3, device=xy.device).expand(B, T, 3, 3)
-    noise = scale.clamp_min(5 * QUIETEST)
-    motion = RigidMotion(still, xy.new_zeros(B, T, 3), centre, noise)
-    place = torch.cat([xy[:, :, 0], xy.new_zeros(B, 1, M)], 1)
-    prior = Prior(
+    return Prior(
         xy.new_tensor([TURN_SPREAD**-2] * 3 + [SHIFT_SPREAD**-2] * 3),
         xy.new_tensor([1.0, 1.0, DEPTH_SPREAD**-2]),
         tight,
         centre,
     )
+
+
+def _spread(xy: Tensor, visible: Tensor) -> Tensor:
+    """Positions (B, ENOUGH) of points that are spread over the picture.
+
+    Every n-th point along a slanted line, whatever their order.
+    """
+    along = xy[:, :, 0, 0] + SLANT * xy[:, :, 0, 1]
+    usable = visible.sum(2) > 1
+    order = along.masked_fill(~usable, torch.inf).argsort(1)
+    there = usable.sum(1, keepdim=True)
+    place = torch.arange(ENOUGH, device=xy.device)[None]
+    # all of them, then unusable ones, where there are not more
+    place = torch.where(there > ENOUGH, place * there // ENOUGH, place)
+    return order.gather(1, place)
+
+
+def _pick(xy: Tensor, visible: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
+    """Take some points (B, M) of each window."""
+    T = xy.shape[2]
+    return (
+        xy.gather(1, points[..., None, None].expand(-1, -1, T, 2)),
+        visible.gather(1, points[..., None].expand(-1, -1, T)),
+    )
+
+
+def _best_start(
+    xy: Tensor, count: Tensor, noise: Tensor, prior: Prior, steps: int
+) -> tuple[Tensor, RigidMotion]:
+    """Descend from nothing, then from mirror images; return the place and motion."""
+    B, _, T, M = xy.shape
+    still = torch.eye(3, dtype=xy.dtype, device=xy.device).expand(B, T, 3, 3)
+    motion = RigidMotion(still, xy.new_zeros(B, T, 3), prior.log_focal, noise)
+    place = torch.cat([xy[:, :, 0], xy.new_zeros(B, 1, M)], 1)
     place, motion = descend(xy, count, place, motion, prior, steps)
     for aside, ahead in MIRRORED:
         mirrored = torch.cat([xy[:, :, 0], -place[:, 2:]], 1)
         shift = motion.shift * xy.new_tensor([aside, aside, ahead])
-        lens = motion.log_focal if ahead else centre
+        lens = motion.log_focal if ahead else prior.log_focal
         start = RigidMotion(motion.turn, shift, lens, noise)
         found = descend(xy, count, mirrored, start, prior, steps)
         better = _fits_far_better(xy, count, prior, found, (place, motion))
         place = take(better, found[0], place)
         motion = take_motion(better, found[1], motion)
-    return motion
+    return place, motion
 
 
 def _fits_far_better(

@@ -73,7 +73,7 @@ def _predicted(
             support_xy,
             support_visible,
             settings.frame_size,
-            focal=settings.focal,
+            intrinsics=settings.intrinsics,
             iterations=settings.iterations,
             progress=settings.progress,
         )

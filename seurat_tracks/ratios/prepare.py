@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from seurat_tracks.errors import SchemaError
-from seurat_tracks.ratios.settings import Settings, known_focal
+from seurat_tracks.ratios.settings import Settings, known_camera
 from seurat_tracks.schema import cut_positions
 from seurat_tracks.windows import (
     WindowPlan,
@@ -90,7 +90,7 @@ def prepare(
         iterations=iterations,
         frame_size=(frame_size[0], frame_size[1]),
         cuts=cuts,
-        focal=known_focal(ds),
+        intrinsics=known_camera(ds),
         progress=progress if ds["xy"].chunks is None else False,
         precision=resolve_precision(precision, device),
         compiled=compile,

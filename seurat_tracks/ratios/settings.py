@@ -28,7 +28,7 @@ class Settings:
     iterations: int | None
     frame_size: tuple[int, int]
     cuts: tuple[int, ...]
-    focal: float | None
+    intrinsics: tuple[float, float, float, float] | None
     progress: bool | None
     precision: str
     compiled: bool
@@ -89,10 +89,11 @@ def positions_of(ds: xr.Dataset, tracks: Sequence[Any]) -> np.ndarray:
     return np.flatnonzero(np.isin(ds["track"].values, wanted))
 
 
-def known_focal(ds: xr.Dataset) -> float | None:
-    """Focal length in pixels that the Dataset states; an assumed one is none."""
+def known_camera(ds: xr.Dataset) -> tuple[float, float, float, float] | None:
+    """Give fx, fy, cx, cy (pixels) that the Dataset states; assumed ones are none."""
     intrinsics = ds.attrs.get("intrinsics")
     assumed = str(ds.attrs.get("intrinsics_source", "given")).startswith("assumed")
     if intrinsics is None or assumed:
         return None
-    return float(np.sqrt(intrinsics[0] * intrinsics[1]))
+    fx, fy, cx, cy = (float(value) for value in intrinsics)
+    return fx, fy, cx, cy

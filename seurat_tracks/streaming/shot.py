@@ -30,8 +30,8 @@ class Settings:
         On its device.
     frame_size
         Width and height, pixels.
-    focal
-        Focal length in pixels, where it is known.
+    intrinsics
+        fx, fy, cx, cy in pixels, where they are known.
     camera
         The camera, where its lens distorts.
     iterations
@@ -44,7 +44,7 @@ class Settings:
 
     network: SeuratNetwork
     frame_size: tuple[int, int]
-    focal: float | None
+    intrinsics: tuple[float, float, float, float] | None
     camera: Camera | None
     iterations: int | None
     lag: int
@@ -174,7 +174,7 @@ class Shot:
             visible,
             *support,
             self.settings.frame_size,
-            focal=self.settings.focal,
+            intrinsics=self.settings.intrinsics,
             iterations=self.settings.iterations,
         )
         hand_back()

@@ -15,7 +15,7 @@ import xarray as xr
 from seurat_tracks.cameras.camera import Camera, camera_of
 from seurat_tracks.errors import SchemaError, SeuratTracksError
 from seurat_tracks.io.video import open_video
-from seurat_tracks.ratios.settings import check_settings, known_focal
+from seurat_tracks.ratios.settings import check_settings, known_camera
 from seurat_tracks.scale import set_intrinsics
 from seurat_tracks.streaming.answers import Metres, read_depth, to_dataset
 from seurat_tracks.streaming.batch import Batch
@@ -250,7 +250,7 @@ def _run(
             width, height = attrs["frame_size"]
             settings = make(
                 frame_size=(width, height),
-                focal=known_focal(xr.Dataset(attrs=attrs)),
+                intrinsics=known_camera(xr.Dataset(attrs=attrs)),
                 camera=_bending(xr.Dataset(attrs=attrs)),
                 forget=forget,
             )

@@ -6,7 +6,7 @@ from seurat_tracks.cameras import Camera, resolve_camera
 from seurat_tracks.cameras.camera import undistorted
 from seurat_tracks.depth import AtTracks
 from seurat_tracks.errors import CameraError
-from seurat_tracks.ratios.settings import known_focal
+from seurat_tracks.ratios.settings import known_camera
 from seurat_tracks.scale import add_xyz, anchor, set_intrinsics
 from seurat_tracks.streaming import join
 from seurat_tracks.support import support_from_tracks
@@ -211,4 +211,4 @@ def test_sources_files_and_numbers(make_tracks, tmp_path):
 
 def test_an_estimate_is_told_to_the_network(make_tracks):
     ds = set_intrinsics(make_tracks(), Estimator())
-    assert known_focal(ds) == pytest.approx(np.sqrt(60 * 61))
+    assert known_camera(ds) == (60, 61, 47, 39)

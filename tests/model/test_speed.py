@@ -63,10 +63,10 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("own_support", [False, True])
-def test_shipped_weights_answer_as_before_they_were_made_fast(
+def test_shipped_weights_answer_as_recorded(
     own_support: bool,
 ) -> None:
-    """The file holds what version 278a9ec answered, slow and in float32."""
+    """The file holds their answers in float32; a change of them must be meant."""
     kept = np.load(ANSWERS)
     xy = kept["xy"]
     seen = np.isfinite(xy).all(-1)
