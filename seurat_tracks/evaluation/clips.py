@@ -103,7 +103,8 @@ def _true_tracks(row: str, path: Path, size: tuple[int, int]) -> Case:
     xy = np.where(visible[..., None], uv, np.nan)
     ds = st.from_arrays(xy, visible, frame_size=size)
     z = clip["tracks_xyz"][..., 2].T[keep]
-    return Case({row: None}, path.stem, ds, z, visible, _four(clip["intrinsics"]))
+    k = _four(clip["intrinsics"])
+    return Case({row: None}, path.stem, ds, z, visible, k, _lens(clip))
 
 
 def _tracked(video: Path, queries: np.ndarray, store: Path) -> xr.Dataset:
@@ -114,6 +115,14 @@ def _tracked(video: Path, queries: np.ndarray, store: Path) -> xr.Dataset:
         store.parent.mkdir(parents=True, exist_ok=True)
         st.track(video, queries, progress=False).seurat.save(store)
     return st.open(store).load()
+
+
+def _lens(clip: dict[str, np.ndarray]) -> tuple[float, ...]:
+    """Give the distortion of a film shot's lens in OpenCV's order."""
+    if "distortion" not in clip:
+        return ()
+    k1, k2, k3, p1, p2 = (float(value) for value in clip["distortion"])
+    return k1, k2, p1, p2, k3
 
 
 def _four(matrix: np.ndarray) -> tuple[float, ...]:

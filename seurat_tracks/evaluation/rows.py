@@ -31,6 +31,8 @@ class Case:
         Observations that count.
     intrinsics
         True fx, fy, cx, cy in pixels; None where they are unknown or change.
+    distortion
+        Of its lens, in OpenCV's order; empty: none.
     """
 
     rows: Mapping[str, np.ndarray | None]
@@ -39,6 +41,7 @@ class Case:
     z: np.ndarray
     visible: np.ndarray
     intrinsics: tuple[float, ...] | None = None
+    distortion: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,7 @@ def predict(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Answer a case: log ratio and sigma, both (N, T); NaN where unknown."""
     import seurat_tracks as st
+    from seurat_tracks.cameras.camera import Camera
     from seurat_tracks.scale import set_intrinsics
 
     ds = case.ds
@@ -105,7 +106,7 @@ def predict(
             f'method must be "network", "density" or "constant", got {method!r}'
         )
     if intrinsics and case.intrinsics is not None:
-        ds = set_intrinsics(ds, case.intrinsics)
+        ds = set_intrinsics(ds, Camera(case.intrinsics, case.distortion))
     out = st.depth_ratio(ds, **options)
     return out["log_depth_ratio"].values, out["depth_ratio_sigma"].values
 
