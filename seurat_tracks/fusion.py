@@ -48,17 +48,30 @@ It adds up along the track instead of averaging out; measured on held-out scenes
 `OWN_ERROR`, `SIGMA_POWER` and `SIGMA_FACTOR`.
 """
 
-OWN_ERROR = 0.33
+OWN_ERROR = 0.2
 """Standard deviation of the part that averages out, per predicted error scale."""
 
-SIGMA_POWER = 0.6
+SIGMA_POWER = 0.3
 """Power of (what windows disagree by / what they say they err by) in sigma."""
 
-SIGMA_FACTOR = 2.4
+SIGMA_FACTOR = 2.2
 """Factor on sigma, so that as many errors are within it as it says."""
 
 LEAST_DISAGREEMENT = 1e-2
 """Windows that agree better than this, over what they say, do so by chance."""
+
+AT_REST = 1e-3
+"""A curve of a smaller root mean square (log ratio) belongs to a point at rest.
+
+That it moves after all is unlikely, and the error scale covers it; most errors are far
+smaller. Measured on held-out scenes.
+"""
+
+LEAST_AT_REST = 0.05
+"""Least factor on sigma of a point at rest."""
+
+REST_FRAMES = 8
+"""Frames in which a point must be seen for its rest to count."""
 
 MOST_DOUBT = 8.0
 """Log factor beyond which doubts do not widen errors any more."""
@@ -211,6 +224,26 @@ def honest(left: np.ndarray, said: np.ndarray) -> np.ndarray:
     return SIGMA_FACTOR * factor
 
 
+def resting(squares: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Say by what share of its sigma a curve errs that hardly changes.
+
+    Parameters
+    ----------
+    squares, frames : float array
+        Sum of squares of the curve over the frames in which its point is seen, and how
+        many they are.
+
+    Returns
+    -------
+    float array
+        A factor from `LEAST_AT_REST` to 1.
+    """
+    change = np.sqrt(squares / np.maximum(frames, 1))
+    factor = (change / AT_REST).clip(LEAST_AT_REST, 1.0)
+    # of a point that is lost at once nothing is known, which is no rest
+    return np.where(frames < REST_FRAMES, 1.0, factor)
+
+
 @dataclass
 class _Windows:
     """Windows that still matter; frames count from the first open block's start.
@@ -270,6 +303,21 @@ class _Windows:
         left, said = self.misfit(x), self.pair_scale().nan_to_num(posinf=0.0)
         return (left.square() * both).sum((2, 3)), (said.square() * both).sum((2, 3))
 
+    def change(self, curve: np.ndarray) -> np.ndarray:
+        """Add up (N, 2) squares of curves (N, frame), and frames, where they are seen.
+
+        The frames are the first open ones.
+        """
+        N, n = curve.shape
+        there = (self.frames >= 0) & (self.frames < n)
+        seen = torch.zeros(N, n, dtype=torch.int32).index_add_(
+            1,
+            torch.from_numpy(self.frames[there]),
+            torch.from_numpy(self.seen[:, there].astype(np.int32)),
+        )
+        counts = (seen > 0).numpy()
+        return np.stack([(curve**2 * counts).sum(1), counts.sum(1)], 1)
+
     def weight(self, deviation: Tensor) -> Tensor:
         """Weights (N, W, K, K) of all pairs, before any robust rounds."""
         seen = torch.from_numpy(self.seen)
@@ -309,6 +357,8 @@ class RunningFit:
         self._right = torch.zeros(0, block, 2, dtype=torch.float64)
         # of closed windows: squares of what the curves left, and of what was said
         self._left = torch.zeros(0, 2, dtype=torch.float64)
+        # of closed frames in which points were seen: squares of the curves, and number
+        self._change = np.zeros((0, 2))
 
     def add_tracks(self, reference: np.ndarray) -> None:
         """Take up tracks.
@@ -323,6 +373,7 @@ class RunningFit:
         self._matrix = torch.cat([self._matrix, self._matrix.new_zeros(n, b, b)])
         self._right = torch.cat([self._right, self._right.new_zeros(n, b, 2)])
         self._left = torch.cat([self._left, self._left.new_zeros(n, 2)])
+        self._change = np.concatenate([self._change, np.zeros((n, 2))])
         if self._windows is not None:
             w = self._windows
             W, K = w.frames.shape
@@ -338,7 +389,7 @@ class RunningFit:
         self.reference = self.reference[keep]
         there = torch.from_numpy(keep)
         self._matrix, self._right = self._matrix[there], self._right[there]
-        self._left = self._left[there]
+        self._left, self._change = self._left[there], self._change[keep]
         if self._windows is not None:
             w = self._windows
             w.measured, w.scale = w.measured[there], w.scale[there]
@@ -412,6 +463,7 @@ class RunningFit:
         windows, weight, left, curve, sigma = self._fit(n_frames)
         early = windows.frames[:, 0] < b
         self._left += left[:, torch.from_numpy(early)].sum(1)
+        self._change += windows.change(curve[:, :b])
         matrix, coupling, right = self._add_up(
             windows.where(early), weight[:, torch.from_numpy(early)], 2
         )
@@ -463,6 +515,7 @@ class RunningFit:
         # what all windows err alike adds up along the track, the rest averages out
         sigma = np.hypot(SHARED_ERROR * slope, OWN_ERROR * spread)
         sigma *= honest(*(self._left + left.sum(1)).T.numpy())[:, None]
+        sigma *= resting(*(self._change + windows.change(curve)).T)[:, None]
         return windows, weight, left, curve, sigma
 
     def _solve(

@@ -130,6 +130,17 @@ def test_what_windows_disagree_by_is_held_against_what_they_say() -> None:
     assert factor[3] == factor[0]  # nothing is known of it
 
 
+def test_sigma_of_what_rests_is_small(curve: np.ndarray) -> None:
+    rest = np.concatenate([curve[:4], curve[4:] * 1e-6])
+    plan = plan_windows(43)
+    seen, reference = np.ones((7, 43), bool), np.zeros(7, int)
+    answer = exact(plan, rest)
+    sigma = solve(plan, answer, np.full_like(answer, -4.0), seen, reference)[1]
+    share = sigma[4:, 1:] / sigma[0, 1:]
+    np.testing.assert_allclose(share, fusion.LEAST_AT_REST)
+    np.testing.assert_allclose(sigma[:4], sigma[:1].repeat(4, 0))
+
+
 def test_sigma_rises_for_good_where_the_track_may_have_changed_its_object(
     curve: np.ndarray,
 ) -> None:
