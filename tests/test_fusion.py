@@ -119,7 +119,7 @@ def test_sigma_is_larger_where_windows_disagree(curve: np.ndarray) -> None:
     scale = np.full_like(answer, -4.0)
     seen, reference = np.ones((7, 43), bool), np.zeros(7, int)
     sigma = solve(plan, answer, scale, seen, reference)[1]
-    assert (sigma[3:5, 1:] > 2 * sigma[:3, 1:].max()).all()
+    assert (sigma[3:5, 1:] > 2 * sigma[:3, 1:].max(0)).all()
 
 
 def test_what_windows_disagree_by_is_held_against_what_they_say() -> None:
