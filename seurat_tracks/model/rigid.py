@@ -130,25 +130,27 @@ def solve_motion(
     RigidMotion
         No motion where no point is seen.
     """
-    given = xy.dtype
-    # in single precision, rounding alone decides which descent ends where
-    exact = given if xy.device.type == "mps" else torch.float64
-    xy, scale = xy.to(exact), scale.to(exact)
     if only is not None:
         visible = visible & only[..., None]
     prior = _prior(xy, log_focal)
     few = _spread(xy, visible) if xy.shape[1] > ENOUGH else None
-    place, motion = _best_start(
-        *_points_last(*(xy, visible) if few is None else _pick(xy, visible, few)),
-        scale.clamp_min(5 * QUIETEST),
-        prior,
+    some = _points_last(*(xy, visible) if few is None else _pick(xy, visible, few))
+    noise = scale.clamp_min(5 * QUIETEST)
+    # in single precision rounding alone decides which descent ends where
+    exact = xy.dtype if xy.device.type == "mps" else torch.float64
+    found = _best_start(
+        some[0].to(exact),
+        some[1].to(exact),
+        noise.to(exact),
+        Prior(*(part.to(exact) for part in prior)),
         steps,
     )
+    place = found[0].to(xy.dtype)
+    motion = RigidMotion(*(part.to(xy.dtype) for part in found[1]))
     if few is not None:
         place = solve_points(xy, visible, scale, motion).place.mT
     xy, count = _points_last(xy, visible)
-    motion = descend(xy, count, place, motion, prior, last_steps)[1]
-    return RigidMotion(*(part.to(given) for part in motion))
+    return descend(xy, count, place, motion, prior, last_steps)[1]
 
 
 def _prior(xy: Tensor, log_focal: Tensor | None) -> Prior:
